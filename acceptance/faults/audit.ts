@@ -1,5 +1,4 @@
-// Counts effects in the transactions that have them: triggers on the inventory, which the suite does not know about.
-
+// Counts effects with triggers on the inventory, in the same transactions as the effects. The suite does not know about them.
 import type { Pool, RowDataPacket } from 'mysql2/promise'
 import type { Mysql } from 'testkit'
 import { z } from 'zod'
@@ -51,7 +50,7 @@ const verdicts = z.array(
 
 export type Audit = Pick<Found, 'inserts' | 'deletes' | 'inbox' | 'decisions' | 'table' | 'items' | 'movements'>
 
-/** The counts of the triggers, and the rows stored now. */
+/** The counts of the triggers, and the current rows. */
 export async function readAudit(pool: Pool): Promise<Audit> {
   const query = async (sql: string) => (await pool.query<RowDataPacket[]>(sql))[0]
   const counted = effects.parse(await query('SELECT kind, item_id AS id, quantity, sku, name FROM effect ORDER BY id'))

@@ -1,19 +1,19 @@
-// What the clients did and received: the side of the ledger that does not look into the suite.
+// The history of a run: the requests of the clients, and their responses.
 
-/** What the sender of a message knows about it: certainly stored, certainly not stored, or neither. */
+/** The state of a message as far as its sender knows: certainly stored, certainly not stored, or unknown. */
 export type Answer = 'accepted' | 'not accepted' | 'unknown'
 
-/** One time that a message was sent, and the response. */
+/** One transmission of a message, and the response. */
 export interface Call {
   /** In milliseconds since the start of the run. */
   readonly fromMs: number
   readonly untilMs: number
-  /** A status and the type of the problem, or what a publisher was told. */
+  /** The status and the type of the problem document, or the result of a publish. */
   readonly answered: string
 }
 
 export interface Attempt {
-  /** For an item its name, and for a change of stock its reason, which no other attempt has. Otherwise the message id, or a substitute until that is known. */
+  /** The name of an item or the reason of a change of stock, which are unique. Otherwise the message id, or a substitute until it is known. */
   readonly id: string
   readonly kind: 'create' | 'delete' | 'adjust' | 'healthcheck' | 'bad message'
   readonly queue: string
@@ -25,9 +25,9 @@ export interface Attempt {
   answer: Answer
   messageId: string | undefined
   /** How often it was sent by clients that wait for the outcome, and by clients that do not. */
-  asked: number
-  unasked: number
-  /** The outcome that a waiting client received. */
+  sentWaiting: number
+  sentWithoutWaiting: number
+  /** The outcome that was reported to a waiting client. */
   reported: 'created' | 'deleted' | 'adjusted' | 'unknown-sku' | 'refused' | undefined
   /** The stock after the change, as reported to the client. */
   quantity: number | undefined
@@ -35,14 +35,14 @@ export interface Attempt {
   readonly calls: Call[]
 }
 
-/** A response that no state of the suite can justify. */
-export interface Lie {
+/** A response that contradicts every possible state of the suite. */
+export interface Contradiction {
   readonly atMs: number
   readonly text: string
   readonly sku: string | undefined
 }
 
-/** A period in which a message may be redelivered, and a reply or an ack lost. */
+/** A period in which messages may be redelivered, and replies or acks may be lost. */
 export interface Disturbance {
   readonly fromMs: number
   readonly untilMs: number
@@ -50,14 +50,15 @@ export interface Disturbance {
 
 export class History {
   readonly #began = performance.now()
-  /** The wall clock at 0 ms. */
+  /** The wall-clock time at 0 ms. */
   readonly startedAt = new Date()
   readonly attempts: Attempt[] = []
-  readonly lies: Lie[] = []
+  readonly contradictions: Contradiction[] = []
   readonly disturbances: Disturbance[] = []
-  /** What the last responses on a sku imply: the name of the stored item, or undefined for none. */
+  /** The state that the last responses for a sku imply: the name of the stored item, or undefined for none. */
   readonly expected = new Map<string, string | undefined>()
-  readonly answers = new Map<string, number>()
+  /** How often each result was received, such as `/create_item 200`. */
+  readonly results = new Map<string, number>()
   #lastId = 0
 
   nowMs(): number {
@@ -76,8 +77,8 @@ export class History {
       ...attempt,
       atMs: this.nowMs(),
       answer: 'unknown',
-      asked: 0,
-      unasked: 0,
+      sentWaiting: 0,
+      sentWithoutWaiting: 0,
       reported: undefined,
       quantity: undefined,
       calls: [],
@@ -86,11 +87,11 @@ export class History {
     return begun
   }
 
-  lie(text: string, sku?: string): void {
-    this.lies.push({ atMs: this.nowMs(), text, sku })
+  reportContradiction(text: string, sku?: string): void {
+    this.contradictions.push({ atMs: this.nowMs(), text, sku })
   }
 
-  count(answer: string): void {
-    this.answers.set(answer, (this.answers.get(answer) ?? 0) + 1)
+  count(result: string): void {
+    this.results.set(result, (this.results.get(result) ?? 0) + 1)
   }
 }

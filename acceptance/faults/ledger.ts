@@ -1,19 +1,19 @@
-// The check: compares what was attempted and answered with the database, the log and the dead letters. It uses no clock and no server.
+// The check: compares the requests and responses with the database, the log and the dead letters. It uses no clock and no server.
 import type { Attempt, History } from './history.ts'
 import { type ItemFound, isFairRefusal, judgeStock, lowestBySku, type MovementFound } from './stock.ts'
 
-/** A message must be finished, and its sender have a response, within this time after it was sent. */
-const UNDER_WAY_MS = 10_000
+/** Within this time after it was sent, a message must be processed, and its sender must have a response. */
+const IN_FLIGHT_MAX_MS = 10_000
 
-/** The data collected when everything is repaired and drained. */
+/** The data that is collected after all faults are repaired and all queues are drained. */
 export interface Found {
-  /** Rows inserted into the inventory, by the item's name, as counted by a trigger. */
+  /** The number of rows inserted into the inventory, by item name, as counted by a trigger. */
   readonly inserts: ReadonlyMap<string, number>
-  /** Rows deleted from the inventory, by sku, as counted by a trigger. */
+  /** The number of rows deleted from the inventory, by sku, as counted by a trigger. */
   readonly deletes: ReadonlyMap<string, number>
   /** The inbox entries of each message, by `keyOf`. */
   readonly inbox: ReadonlyMap<string, Recorded>
-  /** The same entries with their times, for the reader of the report. */
+  /** The same entries with their times, for the report. */
   readonly decisions: ReadonlyMap<string, readonly Decision[]>
   /** How often each health check was logged, by message id. */
   readonly logged: ReadonlyMap<string, number>
@@ -22,12 +22,12 @@ export interface Found {
   readonly table: ReadonlyMap<string, string>
   /** Every item that ever existed. */
   readonly items: readonly ItemFound[]
-  /** By their reason, which is the id of the attempt. */
+  /** The movements by their reason, which is the id of the attempt. */
   readonly movements: ReadonlyMap<string, readonly MovementFound[]>
-  /** Messages that are still on a queue or unacknowledged, as sentences. */
+  /** One text for each queue that still has messages, ready or unacknowledged. */
   readonly left: readonly string[]
-  /** Services that are not ready, or grew too large, as sentences. */
-  readonly unwell: readonly string[]
+  /** One text for each service that is not ready or uses too much memory, and for each node that differs. */
+  readonly unhealthy: readonly string[]
 }
 
 /** The redrive numbers under which a message was applied, and under which it was refused. */
@@ -45,7 +45,7 @@ export interface Decision {
   readonly redrives: number
 }
 
-/** Identifies a message: its queue, and its id or the name of its item. */
+/** The key of a message: its queue, and its id or the name of its item. */
 export const keyOf = (queue: string, id: string | undefined): string => `${queue} ${id}`
 
 export interface DeadLetterFound {
@@ -60,18 +60,18 @@ export interface DeadLetterFound {
 export interface Violation {
   readonly what:
     | 'lost'
-    | 'doubled'
+    | 'applied twice'
     | 'never sent'
-    | 'lie'
+    | 'contradiction'
     | 'table'
     | 'stock'
     | 'both applied and refused'
-    | 'set aside again'
-    | 'set aside without fault'
-    | 'left over'
-    | 'unwell'
+    | 'dead-lettered again'
+    | 'dead-lettered without reason'
+    | 'not drained'
+    | 'unhealthy'
   readonly text: string
-  /** The attempt that it belongs to, if any. */
+  /** The attempt that the violation belongs to, if any. */
   readonly attempt: Attempt | undefined
 }
 
@@ -79,27 +79,27 @@ export interface Judgement {
   readonly violations: readonly Violation[]
   readonly attempted: number
   readonly accepted: number
-  /** What happened to the accepted messages: each leaves one trace, so these and the lost ones are all of them. */
+  /** The results of the accepted messages. Each message has one result, so these and the lost ones add up to `accepted`. */
   readonly applied: number
   readonly reported: number
-  readonly setAside: number
+  readonly deadLettered: number
   readonly indeterminate: number
   readonly sentTwice: number
   readonly letters: number
-  /** Additional dead letters of a message. A crash between its confirm and the ack dead-letters a message twice. */
-  readonly setAsideAgain: number
+  /** The number of additional dead letters of messages. A crash between the confirm and the ack dead-letters a message twice. */
+  readonly deadLetteredAgain: number
 }
 
 /** Compares the history with the collected data. */
 export function judge(
-  history: Pick<History, 'attempts' | 'expected' | 'lies' | 'disturbances'>,
+  history: Pick<History, 'attempts' | 'expected' | 'contradictions' | 'disturbances'>,
   found: Found,
 ): Judgement {
   const letters = new DeadLetters(found.deadLetters)
   const violations: Violation[] = [
-    ...history.lies.map(({ text, sku, atMs }) => {
+    ...history.contradictions.map(({ text, sku, atMs }) => {
       const attempt = history.attempts.findLast((each) => sku !== undefined && each.sku === sku)
-      return { what: 'lie' as const, text: `${text} (at ${atMs.toFixed(0)} ms)`, attempt }
+      return { what: 'contradiction' as const, text: `${text} (at ${atMs.toFixed(0)} ms)`, attempt }
     }),
     ...judgeStock(history.attempts, found),
     ...history.attempts.flatMap((attempt) => judgeAttempt(attempt, found, letters)),
@@ -110,8 +110,8 @@ export function judge(
     ...withoutFault(history.attempts, found),
     ...judgeDeletes(history.attempts, found),
     ...judgeTable(history, found),
-    ...found.left.map((text) => ({ what: 'left over' as const, text, attempt: undefined })),
-    ...found.unwell.map((text) => ({ what: 'unwell' as const, text, attempt: undefined })),
+    ...found.left.map((text) => ({ what: 'not drained' as const, text, attempt: undefined })),
+    ...found.unhealthy.map((text) => ({ what: 'unhealthy' as const, text, attempt: undefined })),
   ]
   const accepted = history.attempts.filter(({ answer }) => answer === 'accepted')
   const refused = accepted.filter((attempt) => effectsOf(attempt, found) === 0)
@@ -122,11 +122,12 @@ export function judge(
     accepted: accepted.length,
     applied: accepted.length - refused.length,
     reported: refused.length - unreported.length,
-    setAside: unreported.filter((attempt) => letters.of(attempt) > 0).length,
+    deadLettered: unreported.filter((attempt) => letters.of(attempt) > 0).length,
     indeterminate: history.attempts.filter(({ answer }) => answer === 'unknown').length,
-    sentTwice: history.attempts.filter(({ asked, unasked }) => asked + unasked > 1).length,
+    sentTwice: history.attempts.filter(({ sentWaiting, sentWithoutWaiting }) => sentWaiting + sentWithoutWaiting > 1)
+      .length,
     letters: letters.messages,
-    setAsideAgain: found.deadLetters.length - letters.messages,
+    deadLetteredAgain: found.deadLetters.length - letters.messages,
   }
 }
 
@@ -137,37 +138,37 @@ function judgeAttempt(attempt: Attempt, found: Found, letters: DeadLetters): Vio
   const isReported = attempt.reported === 'refused'
   const say = (what: Violation['what'], text: string): Violation[] => [{ what, text, attempt }]
   if (attempt.answer === 'accepted' && effects === 0 && !aside && !isReported)
-    return say('lost', 'accepted, but neither applied nor among the dead letters')
-  // The only trace of a health check is its log line. A redelivered one is logged again, and marked as such.
+    return say('lost', 'accepted, but neither applied nor dead-lettered')
   if (attempt.kind === 'adjust' && applied.length > effects)
     return say('lost', 'recorded as applied, but there is no movement')
-  if (effects > 1 && attempt.kind !== 'healthcheck') return say('doubled', `took effect ${effects} times`)
-  if (attempt.kind === 'bad message' && effects > 0) return say('lie', 'a bad message took effect')
+  // A redelivered health check is logged again.
+  if (effects > 1 && attempt.kind !== 'healthcheck') return say('applied twice', `took effect ${effects} times`)
+  if (attempt.kind === 'bad message' && effects > 0) return say('contradiction', 'a bad message took effect')
   if (attempt.answer === 'not accepted' && (effects > 0 || aside))
-    return say('lie', `answered "not stored", but it is ${aside ? 'among the dead letters' : 'applied'}`)
+    return say('contradiction', `reported as not stored, but it was ${aside ? 'dead-lettered' : 'applied'}`)
   if ((attempt.reported === 'created' || attempt.reported === 'adjusted') && effects === 0)
-    return say('lie', `answered "${attempt.reported}", but it was not`)
+    return say('contradiction', `reported as ${attempt.reported}, but it was not`)
   if (attempt.reported === 'refused' && effects > 0 && !isAppliedByRedrive(attempt, found))
-    return say('lie', 'answered "refused", but it took effect')
+    return say('contradiction', 'reported as refused, but it took effect')
   if (effects === 0 || attempt.messageId === undefined || attempt.kind === 'healthcheck') return []
-  if (aside) return say('both applied and refused', 'applied, and among the dead letters')
-  // A refused message may be applied after a redrive, but an applied one never refused.
+  if (aside) return say('both applied and refused', 'applied, and also dead-lettered')
+  // A refused message may be applied after a redrive, but an applied message must never be refused.
   if (refused.some((redrives) => !applied.some((later) => later > redrives)))
     return say('both applied and refused', 'applied, and recorded as refused')
   return []
 }
 
-/** Without faults, a message leaves at most one dead letter for each time it was sent, and none when its sender was notified. */
+/** Without faults, a message has at most one dead letter for each time that it was sent, and none if its sender was notified. */
 function judgeLetters(attempt: Attempt, letters: number): Violation[] {
-  const { reported, asked, unasked } = attempt
-  const max = reported === 'refused' ? unasked : Math.max(asked + unasked, 1)
+  const { reported, sentWaiting, sentWithoutWaiting } = attempt
+  const max = reported === 'refused' ? sentWithoutWaiting : Math.max(sentWaiting + sentWithoutWaiting, 1)
   if (letters <= max) return []
-  const text = `${letters} dead letters, at most ${max} expected${reported === 'refused' ? ': its sender was told' : ''}`
-  return [{ what: 'set aside again', text, attempt }]
+  const text = `${letters} dead letters, at most ${max} expected${reported === 'refused' ? ': the refusal was reported to the sender' : ''}`
+  return [{ what: 'dead-lettered again', text, attempt }]
 }
 
 const isUndisturbed = ({ atMs }: Attempt, disturbances: History['disturbances']): boolean =>
-  disturbances.every(({ fromMs, untilMs }) => untilMs < atMs || fromMs > atMs + UNDER_WAY_MS)
+  disturbances.every(({ fromMs, untilMs }) => untilMs < atMs || fromMs > atMs + IN_FLIGHT_MAX_MS)
 
 const nothingRecorded: Recorded = { applied: [], refused: [] }
 
@@ -181,26 +182,27 @@ function effectsOf(attempt: Attempt, found: Found): number {
   const { kind, id, messageId } = attempt
   if (kind === 'create') return found.inserts.get(id) ?? 0
   if (kind === 'adjust') return found.movements.get(id)?.length ?? 0
+  if (kind === 'bad message') return (found.inserts.get(id) ?? 0) + (found.movements.get(id)?.length ?? 0)
   if (messageId === undefined) return 0
   if (kind === 'delete') return recordedOf(attempt, found).applied.length
   return kind === 'healthcheck' ? (found.logged.get(messageId) ?? 0) : 0
 }
 
-/** E ∪ D ⊆ T: nothing exists that nobody sent. */
+/** E ∪ D ⊆ T: every effect and every dead letter belongs to a message that was sent. */
 function neverSent(attempts: readonly Attempt[], found: Found, letters: DeadLetters): Violation[] {
   const ids = new Set(attempts.map(({ id }) => id))
   const names = [...found.inserts.keys()].filter((name) => !ids.has(name))
-  const strangers = letters.without(attempts)
+  const unknown = letters.without(attempts)
   return [
-    ...names.map((name) => `an item named ${name} was stored, which nobody sent`),
-    ...strangers.map(
+    ...names.map((name) => `an item named ${name} was stored, but never sent`),
+    ...unknown.map(
       ({ queue, body, reason, error }) =>
-        `a dead letter of ${queue} (${reason}: ${error}) holds what nobody sent: ${body.slice(0, 200)}`,
+        `a dead letter of ${queue} (${reason}: ${error}) was never sent: ${body.slice(0, 200)}`,
     ),
   ].map((text) => ({ what: 'never sent' as const, text, attempt: undefined }))
 }
 
-/** A valid message may be dead-lettered only because of the stock: another item has its sku, or the change is impossible. The state of a server is never its fault. */
+/** A valid message may be dead-lettered only because another item has its sku or the change of stock is impossible, never because of a server. */
 function withoutFault(attempts: readonly Attempt[], found: Found): Violation[] {
   const byKey = new Map(attempts.flatMap((attempt) => keysOf(attempt).map((key) => [key, attempt])))
   const nameless = new Map(attempts.filter(({ messageId }) => messageId === undefined).map((each) => [each.sku, each]))
@@ -214,8 +216,8 @@ function withoutFault(attempts: readonly Attempt[], found: Found): Violation[] {
     const { reason } = letter
     if (attempt.kind === 'create' && reason === 'duplicate-sku' && ofSku.filter(isCreate).length > 1) return []
     if (attempt.kind === 'adjust' && isFairRefusal(reason, attempt, ofSku, lowest.get(sku ?? ''))) return []
-    const text = `a good ${attempt.kind} is a dead letter: ${letter.reason}, ${letter.error}`
-    return [{ what: 'set aside without fault' as const, text, attempt }]
+    const text = `a valid ${attempt.kind} was dead-lettered: ${letter.reason}, ${letter.error}`
+    return [{ what: 'dead-lettered without reason' as const, text, attempt }]
   })
 }
 
@@ -232,29 +234,33 @@ function judgeDeletes(attempts: readonly Attempt[], found: Found): Violation[] {
     const sent = new Set(bySku.get(sku)?.map(({ id }) => id)).size
     const attempt = bySku.get(sku)?.[0]
     if (count > sent)
-      violations.push({ what: 'doubled', text: `${count} items deleted with sku ${sku} by ${sent} messages`, attempt })
+      violations.push({
+        what: 'applied twice',
+        text: `${count} items deleted with sku ${sku} by ${sent} messages`,
+        attempt,
+      })
   }
   for (const [sku, deletes] of bySku) {
     const reported = deletes.filter((each) => each.reported === 'deleted').length
     const count = found.deletes.get(sku) ?? 0
     if (reported > count)
       violations.push({
-        what: 'lie',
-        text: `answered "deleted" ${reported} times, was ${count} times`,
+        what: 'contradiction',
+        text: `reported as deleted ${reported} times, but it was deleted ${count} times`,
         attempt: deletes[0],
       })
   }
   return violations
 }
 
-/** The final table equals the table of the model. */
+/** The final table must equal the table that the responses imply. */
 function judgeTable({ expected, attempts }: Pick<History, 'expected' | 'attempts'>, found: Found) {
   const { table, inserts, deletes } = found
   const violations: Violation[] = []
   const wrong = (sku: string, text: string) => {
     violations.push({ what: 'table', text, attempt: attempts.findLast((each) => each.sku === sku) })
   }
-  // Earlier responses cannot say which item a redrive finally stored.
+  // The responses do not show which item a redrive stored at the end.
   const open = new Set(attempts.filter((attempt) => isAppliedByRedrive(attempt, found)).map(({ sku }) => sku))
   for (const [sku, name] of expected) {
     if (open.has(sku)) continue
@@ -301,7 +307,7 @@ class DeadLetters {
   }
 }
 
-/** The keys under which traces of a message may be found: its dead letters and inbox entries. */
+/** The keys under which the dead letters and inbox entries of a message may be found. */
 export const keysOf = ({ queue, id, messageId = id }: Attempt): string[] => [
   ...new Set([keyOf(queue, id), keyOf(queue, messageId)]),
 ]

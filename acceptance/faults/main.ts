@@ -1,4 +1,5 @@
-// `npm run faults`: the fault ledger on private servers. Exit codes: 0 nothing lost or duplicated · 1 something was · 64 usage · 130 interrupted.
+// `npm run faults`: the fault ledger on private servers. Exit codes: 0 no violation · 1 a violation or a failed run · 64 usage ·
+// 130 interrupted.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { commitOf, startGalera, startServers, withoutGalera } from 'testkit'
@@ -19,7 +20,7 @@ async function main(args: string[]): Promise<number> {
   const given = readOptions(args)
   if (typeof given === 'string') return wrongUsage(given)
   const mix = faultsOf(given)
-  if (mix.length === 0) return wrongUsage(`--mix: no fault has ${given.mix} in its name`)
+  if (mix.length === 0) return wrongUsage(`--mix: the name of no fault contains ${given.mix}`)
   const { seed, minutes, clients, only, database } = given
   const mutation = mutationOf(given)
   const interrupted = interruptedBySignals()
@@ -35,7 +36,7 @@ async function main(args: string[]): Promise<number> {
     await galera?.end()
     throw error
   })
-  // The ledger reads what the other nodes have committed.
+  // So that the ledger, which reads from the first node, sees what the other nodes have committed.
   await galera?.nodes[0].sql('SET GLOBAL wsrep_sync_wait = 7')
   const servers = galera ? { ...single, mysql: galera.nodes[0] } : single
   try {
@@ -73,16 +74,16 @@ async function main(args: string[]): Promise<number> {
 
 type Known = Pick<About, 'seed' | 'commit' | 'servers'>
 
-/** Runs, shrinks a run that fails, and writes the report. */
+/** Runs the ledger, shrinks a failed run, and writes the report. Resolves with the exit code. */
 async function ledger(given: Given, known: Known, options: RunOptions): Promise<number> {
   const write = reporter(given, known)
   const run = await finishedOrNot(options)
   for (const line of linesOf(run)) say(line)
   const isRight = violationsOf(run).length === 0
-  // Before the run is shrunk, because that may be interrupted.
+  // Written before the run is shrunk, because shrinking may be interrupted.
   write('report.html', run, given.only)
   if (!isRight && !given['no-shrink']) {
-    say('… the run failed; looking for fewer faults with which it fails')
+    say('… the run failed; looking for fewer faults that make it fail')
     const { smallest, runs } = await smallerRun(run, options, (text) => say(`… ${text}`))
     if (smallest) {
       const { only, failure } = smallest
@@ -104,7 +105,7 @@ async function ledger(given: Given, known: Known, options: RunOptions): Promise<
   return isRight ? 0 : 1
 }
 
-/** Writes reports to a directory of this run. */
+/** Returns a function that writes reports to the directory of this run. */
 function reporter(given: Given, known: Known) {
   const now = new Date().toISOString().slice(0, 19).replaceAll(':', '-')
   const directory = join(ROOT, '.local', 'faults', `${now}-seed-${given.seed}`)
@@ -120,7 +121,7 @@ function reporter(given: Given, known: Known) {
 function* linesOf(run: Run | Unfinished): Generator<string> {
   if (run instanceof Unfinished) return yield `✗ ${run.cause instanceof Error ? run.cause.stack : run.message}`
   yield* violationLines(run)
-  yield [...run.history.answers]
+  yield [...run.history.results]
     .sort()
     .map(([answer, count]) => `${answer}: ${count}`)
     .join(', ')
@@ -140,12 +141,12 @@ function wrongUsage(why: string): number {
   return EXIT_USAGE
 }
 
-/** Shuts the run down in order. Servers and services that nobody stops would run for ever. */
+/** Returns a signal that aborts on SIGINT, SIGTERM or SIGHUP, so that the run stops its servers and services. */
 function interruptedBySignals(): AbortSignal {
   const controller = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => {
-      if (!controller.signal.aborted) say('… interrupted: healing and stopping')
+      if (!controller.signal.aborted) say('… interrupted: repairing and stopping')
       controller.abort(new Error('interrupted'))
     })
   return controller.signal

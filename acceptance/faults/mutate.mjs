@@ -1,7 +1,7 @@
-// Loaded before a service by the mutation check. Changes places of source files while Node loads them, or ends the process.
+// Preloaded into a service by the mutation check. Edits source files while Node.js loads them, and exits if an edit does not match.
 import { registerHooks } from 'node:module'
 
-/** One file, or several. */
+/** One mutation, or a list of them. */
 const mutations = [JSON.parse(process.env.IMS_MUTATION ?? '[]')].flat()
 
 registerHooks({

@@ -1,5 +1,4 @@
-// Removes the guarantees one by one, to prove that the ledger then fails. Each mutation changes one place in the source while it is loaded.
-
+// Mutations that each remove one guarantee, to prove that the ledger then fails. A mutation edits a source file while it is loaded.
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { leanNode } from 'testkit'
@@ -16,7 +15,7 @@ export interface Mutation {
   /** The file to change, relative to the root of the repository. */
   readonly file: string
   readonly edits: readonly Edit[]
-  /** Words that name the faults which show the damage soonest. */
+  /** Words that select the faults that reveal the mutation fastest. */
   readonly mix: readonly string[]
 }
 
@@ -26,12 +25,12 @@ export const mutations: readonly Mutation[] = [
     file: 'messaging/src/outgoing/publisher.ts',
     edits: [
       {
-        // Resolved as soon as it is written; the confirm is ignored.
+        // A publish resolves as soon as it is written. The confirm is ignored.
         find: '    this.#measure()\n    try {',
         replace: '    setImmediate(resolve)\n    try {',
       },
     ],
-    mix: ['publishes swallowed', 'broker kill', 'AMQP black hole'],
+    mix: ['publishes lost', 'broker kill', 'AMQP black hole'],
   },
   {
     name: 'mandatory-off',
@@ -43,43 +42,43 @@ export const mutations: readonly Mutation[] = [
     name: 'inbox-off',
     file: 'repository/src/inbox.ts',
     edits: [
-      // Still written, so that only the check is missing: lookups find nothing, and an existing row is no error.
+      // Rows are still written, but lookups find nothing, and an existing row is no error.
       { find: 'if (identified.length === 0) return verdicts', replace: 'return verdicts' },
       { find: 'INSERT INTO inbox', replace: 'INSERT IGNORE INTO inbox' },
       { find: '  assertChanged(answer, values.length)\n', replace: '' },
     ],
-    mix: ['killed between commit and ack', 'answer to a commit lost'],
+    mix: ['killed between commit and ack', 'response to a commit lost'],
   },
   {
     name: 'adjustments-unguarded',
     file: 'repository/src/adjust.ts',
     edits: [
-      // Every message counts as new, and an existing movement is no error.
+      // Every message is treated as new, and an existing movement is no error.
       { find: 'const verdict = verdicts.on(command)', replace: 'const verdict = undefined' },
       { find: 'if (applied !== undefined) return reportedAgain(messageId, body, applied)', replace: '' },
       { find: 'INSERT INTO movement', replace: 'INSERT IGNORE INTO movement' },
       { find: '    assertChanged(answer, rows.length)\n', replace: '' },
       { find: '  await verdicts.record(sql)\n  return outcomes', replace: '  return outcomes' },
     ],
-    mix: ['killed between commit and ack', 'answer to a commit lost'],
+    mix: ['killed between commit and ack', 'response to a commit lost'],
   },
   {
     name: 'ack-before-commit',
     file: 'messaging/src/incoming/consumer.ts',
     edits: [
       {
-        // A message leaves once, so a later settle finds it gone.
+        // A message is acknowledged only once, so a later ack has no effect.
         find: '    const unreported = await attemptAll(',
         replace: "    this.#inFlight.leave('ack', batch)\n    const unreported = await attemptAll(",
       },
     ],
-    mix: ['ack of a channel that is gone', 'service kill'],
+    mix: ['ack of a closed channel', 'service kill'],
   },
   {
     name: 'stale-ack-guard-off',
     file: 'messaging/src/incoming/in-flight.ts',
     edits: [
-      // The guard is that an ack goes to the channel that delivered the message. Here it goes to the newest one of the queue.
+      // An ack goes to the newest channel of the queue instead of the channel that delivered the message.
       {
         find: '    this.#all.add(held)',
         replace: '    this.newest = held.session\n    this.#all.add(held)',
@@ -90,7 +89,7 @@ export const mutations: readonly Mutation[] = [
           '      const now = this.newest ?? session\n      const { channel } = now\n      this.#onChannel(now, () =>',
       },
     ],
-    mix: ['ack of a channel that is gone'],
+    mix: ['ack of a closed channel'],
   },
   {
     name: 'refusals-forgotten',
@@ -114,13 +113,13 @@ export const mutations: readonly Mutation[] = [
 
 const PRELOAD = pathToFileURL(join(ROOT, 'acceptance', 'faults', 'mutate.mjs')).href
 
-/** The environment that loads a service with this mutation. The services know nothing about it. */
+/** The environment variables that start a service with this mutation. The services have no code for it. */
 export function mutationEnvironment(mutation: Mutation | undefined): Record<string, string> {
   if (mutation === undefined) return {}
   const { file, edits } = mutation
   return {
     NODE_OPTIONS: `${leanNode.NODE_OPTIONS} --import=${PRELOAD}`,
-    // Code compiled from changed source must not be found by services with unchanged source.
+    // Services without the mutation must not find the compiled code in the cache.
     NODE_COMPILE_CACHE: '',
     IMS_MUTATION: JSON.stringify({ url: pathToFileURL(join(ROOT, file)).href, edits }),
   }

@@ -1,9 +1,9 @@
 // Causes faults in rounds, one or two at a time, repairs them, and measures how long the suite takes to recover.
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Group, Scene, Struck } from './faults/fault.ts'
+import type { Group, Injected, Scene } from './faults/fault.ts'
 import type { Planned } from './schedule.ts'
+import { allReady } from './testbed.ts'
 import { create } from './workload/requests.ts'
-import { allReady } from './world.ts'
 
 const RECOVERED_WITHIN_MS = 120_000
 const CANARY_WAIT_S = 5
@@ -12,12 +12,12 @@ const CALM_MAX_MS = 600
 export interface Round {
   readonly atMs: number
   readonly endedMs: number
-  readonly faults: readonly StruckFault[]
-  /** From the end of the last fault until all services are ready and an item was created. */
+  readonly faults: readonly InjectedFault[]
+  /** The time from the end of the last fault until all services are ready and an item has been created. */
   readonly recoveryMs: number
 }
 
-export interface StruckFault {
+export interface InjectedFault {
   /** Its number in the schedule of the run. */
   readonly number: number
   readonly kind: string
@@ -25,29 +25,29 @@ export interface StruckFault {
   readonly note: string
   readonly tookEffect: boolean
   readonly fromMs: number
-  /** When it was repaired. */
+  /** The time of the repair. */
   readonly untilMs: number
 }
 
 /** Causes these faults at the same time, repairs them, and waits until everything works. */
-export async function strikeRound(scene: Scene, planned: readonly Planned[]): Promise<Round> {
+export async function injectRound(scene: Scene, planned: readonly Planned[]): Promise<Round> {
   const { random, sender, interrupted } = scene
   const { history } = sender
   const atMs = history.nowMs()
-  const struck: (Planned & { readonly fromMs: number; readonly struck: Struck })[] = []
+  const injected: (Planned & { readonly fromMs: number; readonly injected: Injected })[] = []
   for (const each of planned)
-    struck.push({
+    injected.push({
       ...each,
       fromMs: history.nowMs(),
-      struck: await each.fault.strike({ ...scene, random: each.random }),
+      injected: await each.fault.inject({ ...scene, random: each.random }),
     })
-  // An interruption ends the waiting, never the repair.
-  const lastsMs = Math.max(...struck.map((each) => each.struck.lastsMs))
+  // An interruption ends only the wait. The faults are always repaired.
+  const lastsMs = Math.max(...injected.map((each) => each.injected.lastsMs))
   await pause(lastsMs, undefined, { signal: interrupted }).catch(() => {})
-  // In parallel: a process that got SIGTERM and was then frozen ends only after the other fault has let it continue.
+  // In parallel, because a process that got SIGTERM and is frozen exits only after the other fault has resumed it.
   const faults = await Promise.all(
-    struck.map(async ({ number, fault: { kind, group }, fromMs, struck: { note, heal } }) => {
-      const tookEffect = await heal()
+    injected.map(async ({ number, fault: { kind, group }, fromMs, injected: { note, repair } }) => {
+      const tookEffect = await repair()
       return { number, kind, group, note, tookEffect, fromMs, untilMs: history.nowMs() }
     }),
   )
@@ -57,10 +57,10 @@ export async function strikeRound(scene: Scene, planned: readonly Planned[]): Pr
   return { atMs, endedMs: history.nowMs(), faults, recoveryMs }
 }
 
-/** Milliseconds until all services are ready and an item is created end to end. Rejects when that takes too long, and when interrupted. */
-export async function recovered({ world, sender, interrupted }: Scene): Promise<number> {
+/** Resolves with the milliseconds until all services are ready and an item is created. Rejects on a timeout or an interruption. */
+export async function recovered({ testbed, sender, interrupted }: Scene): Promise<number> {
   const since = performance.now()
-  await allReady(world, RECOVERED_WITHIN_MS, interrupted)
+  await allReady(testbed, RECOVERED_WITHIN_MS, interrupted)
   for (;;) {
     interrupted.throwIfAborted()
     const sku = sender.history.unique('Sö')

@@ -1,4 +1,4 @@
-// What the command line of `npm run faults` says, and the command that repeats a run.
+// Parses the command line of `npm run faults`, and prints the command that repeats a run.
 import { parseArgs } from 'node:util'
 import { z } from 'zod'
 import type { Fault } from './faults/fault.ts'
@@ -7,14 +7,14 @@ import { type Mutation, mutations } from './mutations.ts'
 
 const NAMES = mutations.map(({ name }) => name)
 export const USAGE = `usage: npm run faults -- [--seed N] [--minutes M] [--clients N] [--mix WORD,WORD] [--only N,N] [--mutation NAME] [--database galera] [--no-shrink]
-  --mix        only faults whose kind contains one of the words; there are:
+  --mix        only faults whose kind contains one of the words. Kinds:
                ${faults.map(({ kind }) => kind).join(', ')}
-  --only       only the faults with these numbers in the schedule of the seed, or none; the run ends with the last of them
-  --database   galera: on a MariaDB cluster of three nodes instead of one server, with these faults:
+  --only       only the faults with these numbers in the schedule of the seed, or none. The run ends after the last of them
+  --database   galera: a MariaDB cluster of three nodes instead of one server, with these faults:
                ${faultsOfCluster.map(({ kind }) => kind).join(', ')}
-  --mutation   takes a guarantee away first, after which the ledger must find harm: ${NAMES.join(', ')}
-  --no-shrink  a run that fails is not repeated with fewer faults
-The report of the run is written to .local/faults as one HTML file.
+  --mutation   removes a guarantee, so that the ledger must find a violation: ${NAMES.join(', ')}
+  --no-shrink  does not repeat a failed run with fewer faults
+The report of the run is one HTML file in .local/faults.
 `
 
 const number = z.string().transform(Number)
@@ -35,7 +35,7 @@ const options = z.object({
 
 export type Given = z.infer<typeof options>
 
-/** The options, or a sentence that says what is wrong with them. */
+/** Returns the options, or a sentence that says why they are not valid. */
 export function readOptions(args: string[]): Given | string {
   try {
     const text = { type: 'string' } as const
@@ -61,13 +61,13 @@ export function readOptions(args: string[]): Given | string {
 
 export const mutationOf = ({ mutation }: Given): Mutation | undefined => mutations.find(({ name }) => name === mutation)
 
-/** The faults to choose from. A mutation brings its own, unless others are named. */
+/** The faults to choose from: those of --mix, or those that the mutation names, or all. */
 export function faultsOf({ mix, database, ...given }: Given): readonly Fault[] {
   const words = mix?.split(',').filter((word) => word !== '') ?? mutationOf({ ...given, database })?.mix ?? []
   return mixOf(words, database === undefined ? faults : faultsOfCluster)
 }
 
-/** The command that repeats a run with only these faults, or with all. */
+/** The command that repeats a run, with only these faults if `only` is given. */
 export function commandOf(
   { seed, minutes, clients, mix, mutation, database }: Given,
   only?: readonly number[],

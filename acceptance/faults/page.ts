@@ -1,15 +1,15 @@
-// The record of a run as one HTML file that loads nothing. Its policy allows this script and this style only.
+// Renders the record of a run as one HTML file. Its content security policy allows only its own script and style.
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { RunRecord } from './record.ts'
 
 const part = (name: string) => readFileSync(new URL(`page/${name}`, import.meta.url), 'utf8')
 const sourceOf = (text: string) => `'sha256-${hash('sha256', text, 'base64')}'`
-/** `<` could end the element, or begin a comment in it. In JSON it can be written otherwise. Times are rounded to milliseconds. */
+/** Escapes `<`, which could end the script element or begin a comment in it. Rounds numbers, which are times in milliseconds. */
 const inScript = (value: unknown) =>
   JSON.stringify(value, (_, each) => (typeof each === 'number' ? Math.round(each) : each)).replaceAll('<', '\\u003c')
 
-/** The whole page. */
+/** Returns the page as HTML. */
 export function page(record: RunRecord): string {
   const [script, style] = [part('report.js'), part('report.css')]
   return `<!doctype html>
@@ -24,23 +24,23 @@ export function page(record: RunRecord): string {
 <dl id="facts"></dl>
 <ol id="violations" class="scroll" tabindex="0" aria-label="Violations"></ol>
 <h2>Time line</h2>
-<p>Click a fault to see the time around it, and a call to see the history of its message. Drag to zoom in.</p>
+<p>Click a fault to zoom to it. Click a call to see the history of its message. Drag to zoom in.</p>
 <div id="zoom"><span id="shown"></span></div>
-<p class="key">${key('fault', 'fault, or call with a violation')}${key('fault vain', 'without effect')}${key('accepted', 'accepted')}${key('refused', 'refused, or recovery')}${key('unanswered', 'no answer')}${key('decided', 'applied or refused by a consumer')}</p>
+<p class="key">${key('fault', 'fault, or call with a violation')}${key('fault vain', 'without effect')}${key('accepted', 'accepted')}${key('refused', 'refused, or recovery')}${key('unanswered', 'no response')}${key('decided', 'applied or refused by a consumer')}</p>
 <div id="time-line"></div>
 <section id="history" aria-live="polite" hidden></section>
 <h2>Messages</h2>
 <p><label>Search <input id="word" type="search" placeholder="sku, id or name"></label> <label>Show <select id="filter"></select></label> <span id="count"></span></p>
 <ol id="messages" class="scroll" tabindex="0" aria-label="Messages"></ol>
 <h2>Faults and recovery</h2>
-<p>Recovery is the time from the end of the last fault of a round until all services are ready and an item has passed through the whole suite.</p>
+<p>Recovery is the time from the end of the last fault of a round until all services are ready and an item has been created.</p>
 <div class="columns">
 <div class="scroll" tabindex="0" role="region" aria-label="Rounds"><table>
 <thead><tr><th scope="col">At</th><th scope="col">Faults</th><th scope="col">Recovery</th></tr></thead>
 <tbody id="rounds"></tbody>
 </table></div>
 <div class="scroll" tabindex="0" role="region" aria-label="Kinds"><table>
-<thead><tr><th scope="col">Kind</th><th scope="col">Struck</th><th scope="col">With effect</th><th scope="col">Recovery p50</th><th scope="col">max</th></tr></thead>
+<thead><tr><th scope="col">Kind</th><th scope="col">Injected</th><th scope="col">With effect</th><th scope="col">Recovery p50</th><th scope="col">max</th></tr></thead>
 <tbody id="kinds"></tbody>
 </table></div>
 </div>

@@ -1,5 +1,4 @@
-// Repeatable random numbers: all decisions of a run come from its seed (mulberry32, public domain, by Tommy Ettinger).
-
+// Repeatable random numbers: the seed determines all decisions of a run (mulberry32, public domain, by Tommy Ettinger).
 export interface Random {
   /** At least 0, less than 1. */
   fraction(): number
@@ -9,7 +8,7 @@ export interface Random {
   pick<T>(choices: readonly T[]): T
   /** One of `choices`, with probabilities in proportion to the weights. */
   weighted<T extends { readonly weight: number }>(choices: readonly T[]): T
-  /** An independent generator, so that the draws of one part do not change those of another. */
+  /** An independent generator, so that the number of draws in one part does not affect another part. */
   fork(): Random
 }
 

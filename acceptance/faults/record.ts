@@ -1,20 +1,20 @@
-// The record of a run, as JSON: all that report.html shows.
+// The record of a run as JSON: all data that report.html shows.
 import type { Attempt, Call } from './history.ts'
 import { type DeadLetterFound, type Found, keyOfLetter, keysOf, type Violation } from './ledger.ts'
 import type { Round } from './nemesis.ts'
 import { type Run, Unfinished } from './run.ts'
 
-/** What is known about a run apart from what happened in it. */
+/** Facts about a run, apart from its events. */
 export interface About {
   readonly seed: number
   readonly commit: string
   /** Names and versions of the servers. */
   readonly servers: string
-  /** Repeats the run. */
+  /** The command that repeats the run. */
   readonly command: string
   /** The line that is printed at the end. */
   readonly summary: string
-  /** What became of shrinking, if the run failed and was shrunk. */
+  /** The result of shrinking, if the run failed and was shrunk. */
   readonly shrunk?: string
 }
 
@@ -26,12 +26,12 @@ export interface MessageRecord
   readonly deadLetters: number
 }
 
-/** Something that happened to a message, apart from its calls. */
+/** An event of a message, apart from its calls. */
 export interface Event {
-  /** Absent if only the result was found, at the end. */
+  /** Absent if only the result at the end is known. */
   readonly atMs?: number
   readonly text: string
-  /** The command was decided here. */
+  /** Set if a consumer applied or refused the command here. */
   readonly isDecision?: true
 }
 
@@ -43,7 +43,7 @@ export interface RunRecord extends About {
   readonly violations: readonly {
     readonly what: string
     readonly text: string
-    /** The index of the message, if it concerns one. */
+    /** The index of the message, if the violation concerns one. */
     readonly message?: number
   }[]
 }
@@ -88,15 +88,15 @@ export function recordOf(run: Run | Unfinished, about: About): RunRecord {
   }
 }
 
-/** What is wrong with a run. Of one that was not finished only that. */
+/** The violations of a run. An unfinished run has only one: nothing was checked. */
 export const violationsOf = (run: Run | Unfinished): readonly Violation[] =>
   run instanceof Unfinished
-    ? [{ what: 'unwell', text: `nothing was checked: ${run.message}`, attempt: undefined }]
+    ? [{ what: 'unhealthy', text: `nothing was checked: ${run.message}`, attempt: undefined }]
     : run.judgement.violations
 
 const endOf = ({ calls }: MessageRecord): number => Math.max(0, ...calls.map(({ untilMs }) => untilMs))
 
-/** What was found at the end, in the database and on the queues. */
+/** The traces of a message at the end, in the database and in the queues. */
 function traces({ id, kind, sku, messageId }: Attempt, found: Found, dead: readonly DeadLetterFound[]): string[] {
   const inserts = found.inserts.get(id) ?? 0
   const logged = found.logged.get(messageId ?? '') ?? 0

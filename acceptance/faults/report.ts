@@ -1,4 +1,4 @@
-// The output of a run: a line for each round, a summary line, and the history of every message that went wrong.
+// The output of a run: a line for each round, a summary line, and the history of every message with a violation.
 import { inspect } from 'node:util'
 import type { Violation } from './ledger.ts'
 import type { Round } from './nemesis.ts'
@@ -9,14 +9,14 @@ const LOG_LINES_MAX = 12
 const AROUND_MS = 15_000
 
 export function roundLine({ atMs, faults, recoveryMs }: Round): string {
-  const struck = faults.map(
+  const injected = faults.map(
     ({ number, kind, note, tookEffect }) =>
       `${number}: ${kind}${note === '' ? '' : ` (${note})`}${tookEffect ? '' : ' [no effect]'}`,
   )
-  return `${(atMs / 1000).toFixed(1).padStart(7)} s  ${struck.join(' + ')}; whole again after ${recoveryMs.toFixed(0)} ms`
+  return `${(atMs / 1000).toFixed(1).padStart(7)} s  ${injected.join(' + ')}; recovered after ${recoveryMs.toFixed(0)} ms`
 }
 
-/** How many faults took effect, by kind, the most frequent first. */
+/** The number of faults that took effect, by kind, in descending order. */
 export function faultsByKind(rounds: readonly Round[]): [string, number][] {
   const effective = rounds.flatMap(({ faults }) => faults.filter(({ tookEffect }) => tookEffect))
   return [...Map.groupBy(effective, ({ kind }) => kind)]
@@ -24,9 +24,9 @@ export function faultsByKind(rounds: readonly Round[]): [string, number][] {
     .sort(([, one], [, other]) => other - one)
 }
 
-const named = ['lost', 'doubled', 'both applied and refused', 'lie', 'stock'] as const
+const named = ['lost', 'applied twice', 'both applied and refused', 'contradiction', 'stock'] as const
 
-/** Recovery times: p50, p95 and the longest. */
+/** The recovery times: p50, p95 and the maximum. */
 function recoveryOf(rounds: readonly Round[]): [string, string, string] {
   const recovery = rounds.map(({ recoveryMs }) => recoveryMs).sort((one, other) => one - other)
   const percentile = (fraction: number) =>
@@ -43,35 +43,43 @@ export function rowLine(
 ): string {
   const kinds = faultsByKind(rounds)
   const lost = violations.filter(({ what }) => what === 'lost').length
-  const doubled = violations.filter(({ what }) => what === 'doubled').length
-  const counts = [attempted, accepted, sum(kinds), kinds.length, lost, doubled, violations.length - lost - doubled]
+  const appliedTwice = violations.filter(({ what }) => what === 'applied twice').length
+  const counts = [
+    attempted,
+    accepted,
+    sum(kinds),
+    kinds.length,
+    lost,
+    appliedTwice,
+    violations.length - lost - appliedTwice,
+  ]
   const cells = [seed, commit, servers, ...counts.map((count) => count.toLocaleString('en')), ...recoveryOf(rounds)]
   return `| ${cells.join(' | ')} |`
 }
 
-/** Everything in one line. */
+/** The result of the run in one line. */
 export function summaryLine({ rounds, judgement, repeated, history }: Run, seed: number): string {
   const kinds = faultsByKind(rounds)
   const count = (what: Violation['what']) => judgement.violations.filter((each) => each.what === what).length
   const [p50, p95, max] = recoveryOf(rounds)
   return [
     `attempted ${judgement.attempted} (sent twice: ${judgement.sentTwice}), indeterminate ${judgement.indeterminate}`,
-    `accepted ${judgement.accepted}: applied ${judgement.applied}, refused and told ${judgement.reported}` +
-      `, set aside as dead letters ${judgement.setAside}`,
-    `dead letters of ${judgement.letters} messages (again: ${judgement.setAsideAgain})`,
+    `accepted ${judgement.accepted}: applied ${judgement.applied}, refused and reported ${judgement.reported}` +
+      `, dead-lettered ${judgement.deadLettered}`,
+    `dead letters of ${judgement.letters} messages (additional ones: ${judgement.deadLetteredAgain})`,
     `faults ${sum(kinds)} of ${kinds.length} kinds: ${kinds.map(([kind, each]) => `${kind} ${each}`).join(', ')}`,
-    `lost ${count('lost')}, applied twice ${count('doubled')}, both applied and refused ${count('both applied and refused')},` +
-      ` told ≠ true ${count('lie')}, stock wrong ${count('stock')}, other violations ${
+    `lost ${count('lost')}, applied twice ${count('applied twice')}, both applied and refused ${count('both applied and refused')},` +
+      ` contradictory responses ${count('contradiction')}, wrong stock ${count('stock')}, other violations ${
         judgement.violations.length - named.reduce((total, what) => total + count(what), 0)
       }`,
-    `redeliveries recognised ${repeated}`,
+    `duplicates recognised ${repeated}`,
     `recovery p50 ${p50}, p95 ${p95}, max ${max}`,
     `${(history.nowMs() / 60_000).toFixed(1)} minutes`,
     `seed ${seed}`,
   ].join(' · ')
 }
 
-/** The history of each message that went wrong, as far as it is known. */
+/** The known history of each message with a violation. */
 export function violationLines(run: Run): string[] {
   const { violations } = run.judgement
   const log = violations.length === 0 ? [] : run.lines.map((line) => JSON.stringify(line))

@@ -1,4 +1,4 @@
-// One run: load, rounds of faults, repair, draining, check.
+// One run of the ledger: load, rounds of faults, repair, draining, and the check.
 import { queues } from '@ims/accounts/suite'
 import type { Mysql, Servers } from 'testkit'
 import { readAudit } from './audit.ts'
@@ -7,17 +7,17 @@ import type { Fault, Scene } from './faults/fault.ts'
 import { History } from './history.ts'
 import { type Found, type Judgement, judge } from './ledger.ts'
 import type { Mutation } from './mutations.ts'
-import { type Round, strikeRound } from './nemesis.ts'
+import { injectRound, type Round } from './nemesis.ts'
 import { randomOf } from './random.ts'
 import { type Planned, scheduleOf } from './schedule.ts'
+import { allReady, startTestbed, type Testbed } from './testbed.ts'
 import { startClients } from './workload/clients.ts'
 import { crowd, scenarios } from './workload/scenarios.ts'
-import { allReady, startWorld, type World } from './world.ts'
 
-/** The resident memory that no service may reach, which is its container's limit (dockercompose/docker-compose.yml). */
+/** The maximum resident memory of a service: the limit of its container (dockercompose/docker-compose.yml). */
 export const MEMORY_MAX_BYTES = 256 * 1024 * 1024
 const DRAINED_WITHIN_MS = 120_000
-/** Clients that play each scenario at the end. */
+/** The number of clients that play each scenario at the end. */
 const CROWD = 5
 const SAME_WITHIN_MS = 30_000
 const MINUTE_MS = 60_000
@@ -28,9 +28,9 @@ export interface RunOptions {
   readonly servers: Servers
   readonly seed: number
   readonly minutes: number
-  /** Continues until this many kinds of faults were seen, if a busy machine did not manage them in `minutes`. */
+  /** Continues until this many kinds of faults took effect, because a busy machine may have fewer in `minutes`. */
   readonly kindsMin?: number
-  /** Only the faults with these numbers. The run ends with the last of them, whatever `minutes` says. */
+  /** Injects only the faults with these numbers. The run then ends after the last of them, and `minutes` has no effect. */
   readonly only?: readonly number[]
   readonly mix: readonly Fault[]
   readonly clients: number
@@ -38,7 +38,7 @@ export interface RunOptions {
   /** The nodes of a database cluster. The first is the one in `servers`. */
   readonly cluster?: readonly Mysql[]
   readonly onRound?: (round: Round) => void
-  /** Aborts the run: it is repaired and stopped, and rejects. */
+  /** Aborts the run: the faults are repaired, everything is stopped, and the run rejects. */
   readonly interrupted?: AbortSignal
 }
 
@@ -53,7 +53,7 @@ export interface Run {
   readonly lines: readonly Record<string, unknown>[]
 }
 
-/** The suite did not recover or drain, or the run was interrupted. Nothing was checked. */
+/** Thrown if the suite did not recover or drain, or if the run was interrupted. Nothing was checked. */
 export class Unfinished extends Error {
   readonly history: History
   readonly rounds: readonly Round[]
@@ -67,36 +67,36 @@ export class Unfinished extends Error {
   }
 }
 
-/** Runs for `minutes`, then repairs, drains and checks. Rejects with `Unfinished` if that was not possible. */
+/** Runs for `minutes`, then drains the queues and checks. Rejects with `Unfinished` if that was not possible. */
 export async function runLedger(options: RunOptions): Promise<Run> {
-  const world = await startWorld(options.servers, options)
+  const testbed = await startTestbed(options.servers, options)
   const history = new History()
   const rounds: Round[] = []
-  const lines = () => world.replicas.flatMap((name) => world.stack.lines(name))
+  const lines = () => testbed.replicas.flatMap((name) => testbed.stack.lines(name))
   try {
-    await strikeUnderLoad(world, history, rounds, options)
-    await playInCalm(world, history, options)
-    const found = await findAll(world, options.interrupted)
-    const { peakBytes } = world
+    await injectUnderLoad(testbed, history, rounds, options)
+    await playInCalm(testbed, history, options)
+    const found = await findAll(testbed, options.interrupted)
+    const { peakBytes } = testbed
     return {
       history,
       rounds,
       found,
-      judgement: judge(history, { ...found, unwell: [...found.unwell, ...tooLarge(peakBytes)] }),
-      repeated: world.repeated(),
+      judgement: judge(history, { ...found, unhealthy: [...found.unhealthy, ...tooLarge(peakBytes)] }),
+      repeated: testbed.repeated(),
       peakBytes,
       lines: lines(),
     }
   } catch (error) {
     throw new Unfinished(error, { history, rounds, lines: lines() })
   } finally {
-    await world.stop()
+    await testbed.stop()
   }
 }
 
-/** Adds rounds of faults until the time is over, with all clients running. At the end no client is running. */
-async function strikeUnderLoad(
-  world: World,
+/** Adds rounds of faults until the time is over, while all clients run. At the end, no client runs. */
+async function injectUnderLoad(
+  testbed: Testbed,
   history: History,
   rounds: Round[],
   {
@@ -111,10 +111,10 @@ async function strikeUnderLoad(
   }: RunOptions,
 ): Promise<void> {
   const random = randomOf(seed)
-  const sender = { http: world.stack.http, channel: () => world.stack.channel, history }
+  const sender = { http: testbed.stack.http, channel: () => testbed.stack.channel, history }
   const clients = startClients(sender, random.fork(), count)
   const schedule = scheduleOf(random.fork(), mix)
-  const scene: Scene = { world, clients, sender, random: random.fork(), interrupted }
+  const scene: Scene = { testbed, clients, sender, random: random.fork(), interrupted }
   const isLong = minutes >= LONG_RUN_MINUTES && mix.some(({ group }) => group === 'database')
   const isWanted = ({ number }: Planned) => only?.includes(number) ?? (number > 0 || isLong)
   const isOver = (next: number) =>
@@ -127,7 +127,7 @@ async function strikeUnderLoad(
       const wanted = planned.filter(isWanted)
       if (wanted.length === 0) continue
       const atMs = history.nowMs()
-      const round = await strikeRound(scene, wanted).catch((error) => {
+      const round = await injectRound(scene, wanted).catch((error) => {
         rounds.push(unrecovered(wanted, atMs, history.nowMs()))
         throw error
       })
@@ -153,25 +153,25 @@ const unrecovered = (planned: readonly Planned[], atMs: number, endedMs: number)
 const kindsIn = (rounds: readonly Round[]): number =>
   new Set(rounds.flatMap(({ faults }) => faults.filter(({ tookEffect }) => tookEffect).map(({ kind }) => kind))).size
 
-/** Every scenario once more, without faults that could explain a second dead letter. */
-async function playInCalm(world: World, history: History, { seed, interrupted }: RunOptions): Promise<void> {
-  await drained(world, interrupted)
-  const sender = { http: world.stack.http, channel: () => world.stack.channel, history }
+/** Plays every scenario again, without faults that could explain a second dead letter. */
+async function playInCalm(testbed: Testbed, history: History, { seed, interrupted }: RunOptions): Promise<void> {
+  await drained(testbed, interrupted)
+  const sender = { http: testbed.stack.http, channel: () => testbed.stack.channel, history }
   const random = randomOf(seed)
   for (const scenario of scenarios) await crowd(sender, random, scenario, CROWD)
 }
 
-async function drained(world: World, interrupted?: AbortSignal): Promise<void> {
-  await allReady(world, DRAINED_WITHIN_MS, interrupted)
-  await becomesTrue(async () => (await undrained(world)).length === 0, DRAINED_WITHIN_MS, interrupted)
+async function drained(testbed: Testbed, interrupted?: AbortSignal): Promise<void> {
+  await allReady(testbed, DRAINED_WITHIN_MS, interrupted)
+  await becomesTrue(async () => (await undrained(testbed)).length === 0, DRAINED_WITHIN_MS, interrupted)
   interrupted?.throwIfAborted()
 }
 
-/** Waits until nothing is in flight any more, then collects all data. */
-export async function findAll(world: World, interrupted?: AbortSignal): Promise<Found> {
-  const { stack } = world
-  await drained(world, interrupted)
-  const left = await undrained(world)
+/** Waits until no message is in flight, then collects all data. */
+export async function findAll(testbed: Testbed, interrupted?: AbortSignal): Promise<Found> {
+  const { stack } = testbed
+  await drained(testbed, interrupted)
+  const left = await undrained(testbed)
   const deadLetters: Found['deadLetters'][number][] = []
   for (const queue of Object.keys(queues))
     for (const { body, headers, messageId } of await stack.deadLetters(queue))
@@ -179,24 +179,24 @@ export async function findAll(world: World, interrupted?: AbortSignal): Promise<
         queue,
         body,
         messageId: typeof messageId === 'string' ? messageId : undefined,
-        reason: String(headers['x-reason'] ?? 'set aside by the broker'),
+        reason: String(headers['x-reason'] ?? 'dead-lettered by the broker'),
         error: String(headers['x-error'] ?? ''),
       })
-  const unwell: string[] = []
-  for (const name of world.replicas) {
+  const unhealthy: string[] = []
+  for (const name of testbed.replicas) {
     const why = await stack.service(name).notReady()
-    if (why !== undefined) unwell.push(`${name}: ${why}`)
+    if (why !== undefined) unhealthy.push(`${name}: ${why}`)
   }
-  unwell.push(...(await nodesThatDiffer(world)))
-  return { ...(await readAudit(stack.pool)), logged: healthchecksLogged(world), deadLetters, left, unwell }
+  unhealthy.push(...(await nodesThatDiffer(testbed)))
+  return { ...(await readAudit(stack.pool)), logged: healthchecksLogged(testbed), deadLetters, left, unhealthy }
 }
 
-/** Nodes whose data differs from the first one's. A node that has just joined may reject queries for a while. */
-async function nodesThatDiffer({ cluster, stack }: World): Promise<string[]> {
+/** One text for each node whose data differs from that of the first. A node that has just joined may reject queries for a while. */
+async function nodesThatDiffer({ cluster, stack }: Testbed): Promise<string[]> {
   const { database } = stack.space.mysql
   const tables = ['inventory', 'inbox', 'movement', 'effect'].map((table) => `\`${database}\`.${table}`)
   const sumOf = (node: Mysql) => node.sql(`CHECKSUM TABLE ${tables.join(', ')}`)
-  let differ = cluster.slice(1).map((_, index) => `node ${index + 2} did not answer`)
+  let differ = cluster.slice(1).map((_, index) => `node ${index + 2} did not respond`)
   await becomesTrue(async () => {
     const [first, ...others] = await Promise.all(cluster.map(sumOf))
     differ = others.flatMap((sum, index) => (sum === first ? [] : [`node ${index + 2} has ${sum} instead of ${first}`]))
@@ -205,12 +205,12 @@ async function nodesThatDiffer({ cluster, stack }: World): Promise<string[]> {
   return differ
 }
 
-async function undrained(world: World): Promise<string[]> {
-  const counts = [...(await messagesIn({ world }))].filter(([name]) => !name.endsWith('.dead-letter'))
+async function undrained(testbed: Testbed): Promise<string[]> {
+  const counts = [...(await messagesIn({ testbed }))].filter(([name]) => !name.endsWith('.dead-letter'))
   return counts.filter(([, count]) => count > 0).map(([name, count]) => `${count} messages of ${name}`)
 }
 
-function healthchecksLogged({ stack, replicas }: World): Map<string, number> {
+function healthchecksLogged({ stack, replicas }: Testbed): Map<string, number> {
   const logged = new Map<string, number>()
   const named = replicas.filter((name) => name.startsWith('consumer_one'))
   for (const { message, messageId } of named.flatMap((name) => stack.lines(name)))

@@ -1,4 +1,5 @@
-// The faults that a seed decides, in rounds. Each has a number and its own random numbers, so that it is the same in a run without the others.
+// The schedule of faults for a seed, in rounds. Each fault has a number and its own random generator, so that it is the same in a run
+// without the others.
 import { databaseAwayForAMinute } from './faults/database.ts'
 import type { Fault } from './faults/fault.ts'
 import type { Random } from './random.ts'
@@ -6,7 +7,7 @@ import type { Random } from './random.ts'
 const PAIR_FRACTION = 0.4
 
 export interface Planned {
-  /** From 1 on. The fault that lasts a minute, and comes first in long runs, has 0. */
+  /** From 1 on. The fault that lasts a minute, which is the first in long runs, has number 0. */
   readonly number: number
   readonly fault: Fault
   readonly random: Random
@@ -14,7 +15,7 @@ export interface Planned {
 
 type PlannedRound = readonly [Planned, ...Planned[]]
 
-/** One or two faults from `mix` for each round, without an end. */
+/** Yields one or two faults from `mix` for each round, without end. */
 export function* scheduleOf(random: Random, mix: readonly Fault[]): Generator<PlannedRound, never> {
   yield [{ number: 0, fault: databaseAwayForAMinute, random: random.fork() }]
   for (let number = 1; ; ) {

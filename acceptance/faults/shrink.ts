@@ -1,7 +1,6 @@
-// Looks for a smaller schedule that still fails (delta debugging, after Zeller and Hildebrandt). It starts no run itself.
-
+// Searches for a smaller schedule that still fails (delta debugging, after Zeller and Hildebrandt). It starts no run itself.
 export interface Shrunk<Failure> {
-  /** The smallest schedule that failed, and how. Undefined when none smaller than the whole did. */
+  /** The smallest schedule that failed, and its failure. Undefined if no smaller schedule failed. */
   readonly smallest: { readonly only: readonly number[]; readonly failure: Failure } | undefined
   readonly runs: number
 }
@@ -9,17 +8,18 @@ export interface Shrunk<Failure> {
 export interface Shrinking<Failure> {
   /** The numbers of all faults of the run that failed. */
   readonly all: readonly number[]
-  /** Those that happened close to the first message that went wrong. */
+  /** The faults close to the first message with a violation. */
   readonly suspects: readonly number[]
-  /** Runs with only these faults. Resolves with the failure, undefined when it did not fail in the same way. */
+  /** Runs with only these faults. Resolves with the failure, or with undefined if the run did not fail in the same way. */
   again(only: readonly number[]): Promise<Failure | undefined>
-  /** Whether another run may start after so many. */
+  /** Returns true if another run may start after this number of runs. */
   mayRun(runs: number): boolean
 }
 
 /**
- * Tries no fault at all, then the suspects, then halves, quarters and so on, each also left out. A run that does not fail
- * proves nothing, because a fault does harm only at the right moment. So the result is small, not the smallest there is.
+ * Tries no fault at all, then the suspects, then halves, quarters and so on, and also everything except each of these parts.
+ * A run that does not fail proves nothing, because a fault causes a violation only at the right moment. So the result is
+ * small, but not necessarily the smallest.
  */
 export async function shrink<Failure>({ all, suspects, again, mayRun }: Shrinking<Failure>): Promise<Shrunk<Failure>> {
   const tried = new Set<string>()

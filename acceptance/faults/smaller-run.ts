@@ -1,4 +1,4 @@
-// Repeats a failed run with fewer faults, as long as it still fails.
+// Repeats a failed run with fewer faults for as long as it still fails.
 import { violationsOf } from './record.ts'
 import { type Run, type RunOptions, runLedger, Unfinished } from './run.ts'
 import { type Shrunk, shrink } from './shrink.ts'
@@ -6,10 +6,10 @@ import { type Shrunk, shrink } from './shrink.ts'
 const RUNS_MAX = 20
 const SHRINK_MINUTES_MIN = 5
 const MINUTE_MS = 60_000
-/** What harms a message may begin this long after it was sent. */
+/** A fault can cause a violation of a message until this long after the message was sent. */
 const AFTER_MS = 10_000
 
-/** A run whatever came of it. Rejects only when it was interrupted. */
+/** Resolves with a finished or unfinished run. Rejects only if the run was interrupted. */
 export async function finishedOrNot(options: RunOptions): Promise<Run | Unfinished> {
   try {
     return await runLedger(options)
@@ -20,8 +20,8 @@ export async function finishedOrNot(options: RunOptions): Promise<Run | Unfinish
 }
 
 /**
- * The smallest run that was found to fail, with a violation of the same kind. If the failed run was not finished, any
- * failure counts. Takes as long as the failed run at most, or five minutes if it was shorter, and the run that is then under way.
+ * Resolves with the smallest run that failed with a violation of the same kind. If the failed run was not finished, any
+ * failure counts. No run starts after the duration of the failed run, or after five minutes if that is longer.
  */
 export async function smallerRun(
   failed: Run | Unfinished,
@@ -49,7 +49,7 @@ const kindsOf = (run: Run | Unfinished): readonly string[] =>
 
 const numbersOf = ({ faults }: Run['rounds'][number]): number[] => faults.map(({ number }) => number)
 
-/** The faults near the first message that went wrong. */
+/** The faults close to the first message with a violation. */
 function suspectsIn(failed: Run | Unfinished): number[] {
   const atMs = violationsOf(failed).find(({ attempt }) => attempt !== undefined)?.attempt?.atMs
   if (atMs === undefined) return failed.rounds.slice(-1).flatMap(numbersOf)

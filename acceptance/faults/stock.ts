@@ -2,7 +2,7 @@
 import type { Attempt } from './history.ts'
 import type { Found, Violation } from './ledger.ts'
 
-/** A row that triggers counted when it was inserted into the inventory and, if so, when it was deleted. */
+/** A row of the inventory, also if it was deleted later, as recorded by triggers. */
 export interface ItemFound {
   readonly id: number
   readonly sku: string
@@ -12,7 +12,7 @@ export interface ItemFound {
 }
 
 export interface MovementFound {
-  /** In the order in which they were written. */
+  /** Increases in the order in which movements are written. */
   readonly id: number
   readonly itemId: number
   readonly messageId: string
@@ -39,7 +39,7 @@ export function judgeStock(attempts: readonly Attempt[], found: FoundStock): Vio
   ]
 }
 
-/** The movements of an item lead from its initial quantity to its current one, without a gap. */
+/** The movements of an item must lead from its initial quantity to its current quantity without a gap. */
 function judgeItem(item: ItemFound, moved: readonly MovementFound[], attempts: readonly Attempt[]): Violation[] {
   let quantity = item.created
   for (const movement of moved) {
@@ -63,9 +63,9 @@ function judgeMovement(
   if (!known.has(itemId)) return say('stock', `${named} names an item that was never stored`)
   const isSent = attempt?.sku === sku && attempt.change === change
   if (!isSent || (attempt.messageId ?? messageId) !== messageId)
-    return say('never sent', `${named} has message id ${messageId}, with which nobody sent it`)
+    return say('never sent', `${named} has message id ${messageId}, but was never sent with it`)
   if (attempt.quantity !== undefined && attempt.quantity !== after)
-    return say('lie', `answered that ${attempt.quantity} are left, but it left ${after}`)
+    return say('contradiction', `reported a stock of ${attempt.quantity}, but the change left ${after}`)
   return []
 }
 
@@ -78,7 +78,7 @@ export function lowestBySku({ items, movements }: FoundStock): ReadonlyMap<strin
   return lowest
 }
 
-/** Whether the stock can justify this refusal. `ofSku` are all attempts on its sku. */
+/** Returns true if the stock can justify this refusal. `ofSku` are all attempts with the same sku. */
 export function isFairRefusal(
   reason: string,
   { change = 0 }: Attempt,

@@ -1,23 +1,23 @@
-// `npm run on-call`: ordinary faults under a real Prometheus and Alertmanager, and what a person on call would get. Exit
-// codes: 0 each cause was sent exactly once · 1 not so, or the run failed · 69 a program is missing.
+// `npm run on-call`: common faults under a real Prometheus and Alertmanager, and the notifications that a person on call
+// would get. Exit codes: 0 one notification for each cause · 1 a violation or a failed run · 69 a program is not installed.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { definitions } from '@ims/accounts/definitions'
 import { eventually, freePorts, joinTwoNodes, type Rabbitmq, startServers, testSpace } from 'testkit'
-import { type Observers, type Ringing, startObservers } from '../test/alerts/observers.ts'
+import { type Fired, type Observers, startObservers } from '../test/alerts/observers.ts'
 import { call, item } from '../test/http.ts'
 import { ROOT, SERVICES, type ServiceName, type Stack, startStackOn } from '../test/stack.ts'
 
 const PER_SECOND = 20
-const CALM_MS = 60_000
+const QUIET_MS = 60_000
 const DOWN_MS = 120_000
-/** BrokerNodeDown rings after 3 minutes. */
+/** BrokerNodeDown fires after 3 minutes. */
 const NODE_DOWN_MS = 240_000
 const DATABASE_DOWN_MS = 60_000
 /** The longest time that alerts may take to clear after a fault. */
 const CLEARED_WITHIN_MS = 480_000
-/** After the last alert has cleared, so that one that rings late is seen. */
+/** Waits this long after the last alert has cleared, to notice alerts that fire late. */
 const AFTER_MS = 20_000
 const EXIT_UNAVAILABLE = 69
 const SEVERITIES = ['warn', 'error', 'fatal']
@@ -25,7 +25,7 @@ const SEVERITIES = ['warn', 'error', 'fatal']
 interface Fault {
   readonly name: string
   readonly downMs: number
-  /** The one alert that must be sent, and to whom. No other may page. */
+  /** The only alert that must be sent, and its receiver. No other alert may page. */
   readonly alert: string
   readonly receiver: 'pager' | 'warnings'
   /** The service whose `/readyz` is shown. */
@@ -61,7 +61,7 @@ async function main(): Promise<number> {
     const adminPorts = await freePorts(SERVICES.length)
     const admin = Object.fromEntries(SERVICES.map((name, n) => [name, adminPorts[n] ?? 0]))
     const space = await testSpace(servers, 'on call')
-    // Quorum queues, one replica of each on each node. Before RabbitMQ 4 the services would declare classic queues, of one node.
+    // Imports quorum queues with a replica on each node. Before RabbitMQ 4, the services would declare classic queues on one node.
     const queues = definitions.queues.map((queue) => ({ ...queue, vhost: space.rabbitmq.vhost }))
     await servers.rabbitmq.importDefinitions(JSON.stringify({ queues }))
     const env = {
@@ -79,9 +79,9 @@ async function main(): Promise<number> {
     observers = started
     stopLoad = startLoad(stack)
     const versions = `RabbitMQ ${servers.rabbitmq.version}, MySQL ${servers.mysql.version}`
-    say(`${versions}, three nodes and one, ${PER_SECOND} requests per second`)
+    say(`${versions}, three RabbitMQ nodes and one MySQL server, ${PER_SECOND} requests per second`)
     const faults = faultsOn(stack, nodes)
-    await pause(CALM_MS, undefined, { signal: interrupted.signal })
+    await pause(QUIET_MS, undefined, { signal: interrupted.signal })
     const outcomes: Outcome[] = []
     for (const fault of faults) outcomes.push(await play(fault, stack, observers, interrupted.signal))
     return judge(outcomes, observers)
@@ -91,7 +91,7 @@ async function main(): Promise<number> {
   } finally {
     stopLoad()
     await observers?.stop()
-    // Fails while a server is down, and must not hide why the run ended.
+    // The stop fails while a server is down. It must not hide the reason why the run ended.
     await stack?.stop().catch((error: unknown) => say(`! ${error instanceof Error ? error.message : String(error)}`))
     for (const node of joined) await node.end()
     await servers.close({ deleteData: true })
@@ -101,7 +101,7 @@ async function main(): Promise<number> {
 
 type Node = Pick<Rabbitmq, 'port' | 'ctl' | 'kill' | 'start'> & { readonly metricsPort: number }
 
-/** A node of RabbitMQ whose metrics Prometheus can read, also after each start. A private server does not serve them. */
+/** Makes a RabbitMQ node expose its metrics to Prometheus, also after each start. A private server does not expose them by default. */
 async function observed(node: Pick<Rabbitmq, 'port' | 'ctl' | 'kill' | 'start'>): Promise<Node> {
   const [metricsPort = 0] = await freePorts(1)
   const serveMetrics = () =>
@@ -138,7 +138,7 @@ function faultsOn(stack: Stack, nodes: readonly Node[]): Fault[] {
       end: () => stack.start('consumer_two'),
     },
     {
-      name: 'the node of RabbitMQ that all services use killed, one of three, started again after 4 min',
+      name: 'the one of three RabbitMQ nodes that all services use killed, started again after 4 min',
       downMs: NODE_DOWN_MS,
       alert: 'BrokerNodeDown',
       receiver: 'warnings',
@@ -147,13 +147,13 @@ function faultsOn(stack: Stack, nodes: readonly Node[]): Fault[] {
       end: async () => first?.start(),
     },
     {
-      name: 'all three nodes of RabbitMQ killed, started again after 2 min',
+      name: 'all three RabbitMQ nodes killed, started again after 2 min',
       downMs: DOWN_MS,
       alert: 'BrokerUnavailable',
       receiver: 'pager',
       concerns: 'producer',
       begin: () => Promise.all(nodes.map((node) => node.kill())),
-      // Together, because a node waits for the others.
+      // In parallel, because a node waits for the others.
       end: () => Promise.all(nodes.map((node) => node.start())),
     },
     {
@@ -176,10 +176,10 @@ async function play(fault: Fault, stack: Stack, observers: Observers, signal: Ab
   await fault.begin()
   await pause(fault.downMs, undefined, { signal })
   const why = (await stack.service(fault.concerns).notReady()) ?? 'ready'
-  const readyz = why.startsWith('TypeError') ? 'no answer' : why
+  const readyz = why.startsWith('TypeError') ? 'no response' : why
   await fault.end()
   const endedMs = Date.now()
-  say(`${time(endedMs)} over`)
+  say(`${time(endedMs)} fault ended`)
   await eventually(async () => {
     await pause(1_000, undefined, { signal })
     await stack.ready()
@@ -196,21 +196,21 @@ async function play(fault: Fault, stack: Stack, observers: Observers, signal: Ab
   return { fault, beganMs, endedMs, readyz: shortened(readyz), firstLine: shortened(firstLine) }
 }
 
-/** Prints the table. Resolves to the exit code. */
-function judge(outcomes: readonly Outcome[], { rang, notified }: Observers): number {
-  say('| fault | alert | rang after | cleared after its end | sent | first log line | `/readyz` |')
+/** Prints the table, and returns the exit code. */
+function judge(outcomes: readonly Outcome[], { fired, notified }: Observers): number {
+  say('| fault | alert | fired after | cleared after its end | sent | first log line | `/readyz` |')
   say('|---|---|---|---|---|---|---|')
   let failures = 0
   outcomes.forEach(({ fault, beganMs, endedMs, readyz, firstLine }, n) => {
     const isIts = ({ firedAtMs }: { firedAtMs: number }) =>
       firedAtMs >= (n === 0 ? 0 : beganMs) && firedAtMs < (outcomes[n + 1]?.beganMs ?? Number.POSITIVE_INFINITY)
     const sent = notified.filter(isIts)
-    const how = ({ alert, labels }: Ringing) =>
+    const how = ({ alert, labels }: Fired) =>
       sent
         .filter((each) => each.alert === alert && each.labels === labels)
         .map(({ receiver }) => (receiver === 'pager' ? 'a page' : 'a warning'))
         .join(', ') || 'nothing'
-    for (const [place, each] of rang.filter(isIts).entries()) {
+    for (const [place, each] of fired.filter(isIts).entries()) {
       const cleared = each.clearedAtMs === undefined ? 'not' : seconds(each.clearedAtMs - endedMs)
       const cells = [each.alert + each.labels, seconds(each.firedAtMs - beganMs), cleared, how(each)]
       const ofFault = place === 0 ? [firstLine, readyz] : ['', '']
@@ -223,11 +223,13 @@ function judge(outcomes: readonly Outcome[], { rang, notified }: Observers): num
       say(`✗ ${fault.name}: must send ${fault.alert} once to ${fault.receiver}, and page nothing else. Sent: ${found}`)
     }
   })
-  process.stdout.write(failures === 0 ? '✓ each cause was sent exactly once\n' : `✗ ${failures} causes were not\n`)
+  process.stdout.write(
+    failures === 0 ? '✓ one notification for each cause\n' : `✗ ${failures} causes without exactly one notification\n`,
+  )
   return failures === 0 ? 0 : 1
 }
 
-/** Creates, deletes, lists and health checks. */
+/** Sends creates, deletes, listings and health checks at a steady rate. Returns a function that stops them. */
 function startLoad({ http }: Stack): () => void {
   let n = 0
   const requests = [

@@ -1,4 +1,4 @@
-// The attacks of the soak. Each repeats one way to overload the suite, at a modest rate, until its turn is over.
+// The attacks of the soak test. Each tries to overload the suite in one way, at a moderate rate, until its turn ends.
 import { connect as connectTcp, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { connect as connectAmqp } from 'amqplib'
@@ -17,19 +17,19 @@ export interface Target {
 
 export interface Attack {
   readonly name: string
-  /** Operations on the suite itself during the attack. */
-  readonly harm?: 'slow uplink' | 'consumer two frozen'
+  /** A fault that the soak test injects during the attack. */
+  readonly fault?: 'slow uplink' | 'consumer two frozen'
   run(scene: Scene): Promise<void>
 }
 
 export interface Scene {
   readonly target: Target
   readonly random: Random
-  /** Aborts when the turn is over. */
+  /** Aborts when the turn ends. */
   readonly over: AbortSignal
 }
 
-/** The number of attackers. Each has an address and an API key that no honest client has. */
+/** The number of attackers. Each has its own address and API key, which honest clients do not use. */
 const ATTACKERS = 40
 export const ATTACKERS_KEYS = times(ATTACKERS, (n) => `attacker-${n}`)
 export const OPERATORS_KEY = 'operator'
@@ -44,7 +44,7 @@ function newItem(name = HOSTILE): string {
   return JSON.stringify({ sku, name, label: HOSTILE, price: 1, quantity: 1 })
 }
 
-/** Bytes of an attacker with this key. */
+/** Makes the bytes of a request with this API key. */
 type Bytes = (key: string) => string
 const post =
   (body: string, headers = ''): Bytes =>
@@ -54,7 +54,7 @@ const getPath =
   (path: string): Bytes =>
   (key) =>
     `GET ${path} HTTP/1.1\r\n${HOST}X-API-Key: ${key}\r\n\r\n`
-/** The number of requests in one write. */
+/** Makes the bytes of `count` requests in one write. */
 const pipelined =
   (count: number, make: (n: number) => Bytes): Bytes =>
   (key) =>
@@ -64,7 +64,7 @@ function times<T>(count: number, make: (n: number) => T): T[] {
   return Array.from({ length: count }, (_, n) => make(n))
 }
 
-/** Connections of one attack, all closed at its end. */
+/** The connections of one attack. All are closed at its end. */
 class Connections {
   readonly #random: Random
   readonly #open = new Set<Socket>()
@@ -92,7 +92,7 @@ class Connections {
   }
 }
 
-/** Calls `once` at intervals until the turn is over. */
+/** Calls `once` at intervals until the turn ends. */
 async function repeat({ over }: Scene, everyMs: number, once: (n: number) => void | Promise<void>): Promise<void> {
   for (let n = 0; !over.aborted; n += 1) {
     await once(n)
@@ -104,11 +104,11 @@ function overHttp(
   name: string,
   everyMs: number,
   once: (scene: Scene, connections: Connections, n: number) => void,
-  harm?: Attack['harm'],
+  fault?: Attack['fault'],
 ): Attack {
   return {
     name,
-    ...(harm === undefined ? {} : { harm }),
+    ...(fault === undefined ? {} : { fault }),
     run: async (scene) => {
       const connections = new Connections(scene.random)
       await repeat(scene, everyMs, (n) => once(scene, connections, n))
@@ -117,7 +117,7 @@ function overHttp(
   }
 }
 
-/** Calls `once` to publish as a peer that can write any bytes. At the end, purges the dead letters of the queues it used. */
+/** Calls `once` with a publisher that can send any bytes. At the end, purges the dead letters of the queues in `purges`. */
 function overAmqp(
   name: string,
   everyMs: number,

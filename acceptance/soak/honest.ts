@@ -1,4 +1,4 @@
-// The honest clients of the soak: a fixed rate of requests, independent of the results, each on its own sku or label.
+// The honest clients of the soak test: requests at a fixed rate, independent of the results, each on its own sku or label.
 import type { Random } from '../faults/random.ts'
 import { checkHealth, create, list, remove, type Sender } from '../faults/workload/requests.ts'
 
@@ -7,7 +7,7 @@ const WAIT_S = 3
 
 interface Clients extends Sender {
   readonly random: Random
-  /** Items whose creation was confirmed and that no open request uses. */
+  /** Items that were reported as created and that no request in flight uses. */
   readonly items: { readonly sku: string; readonly name: string }[]
 }
 
@@ -21,23 +21,23 @@ const requests: readonly { readonly weight: number; send(clients: Clients): Prom
   { weight: 8, send: (clients) => checkHealth(clients) },
 ]
 
-/** Sends at `perSecond` until `stop`, which resolves when the last request has its response. */
+/** Sends `perSecond` requests per second until `stop`, which resolves when no request is in flight. */
 export function startHonest(sender: Sender, random: Random, perSecond: number): { stop(): Promise<void> } {
   const clients: Clients = { ...sender, random, items: [] }
-  const underWay = new Set<Promise<unknown>>()
+  const inFlight = new Set<Promise<unknown>>()
   const began = performance.now()
   let sent = 0
   const timer = setInterval(() => {
     for (; sent < ((performance.now() - began) / 1_000) * perSecond; sent += 1) {
       const request = random.weighted(requests).send(clients)
-      underWay.add(request)
-      void request.finally(() => underWay.delete(request))
+      inFlight.add(request)
+      void request.finally(() => inFlight.delete(request))
     }
   }, 1_000 / perSecond)
   return {
     stop: async () => {
       clearInterval(timer)
-      await Promise.all(underWay)
+      await Promise.all(inFlight)
     },
   }
 }
@@ -47,7 +47,7 @@ async function createOne(clients: Clients, waitS?: number): Promise<void> {
   const sku = history.unique('SOAK')
   const made = await create(clients, sku, waitS)
   if (made.answer === 'accepted') history.expected.set(sku, made.id)
-  if (made.reported === 'refused') history.lie('a new sku was refused', sku)
+  if (made.reported === 'refused') history.reportContradiction('a new sku was refused', sku)
   if (made.reported === 'created') items.push({ sku, name: made.id })
 }
 
@@ -56,7 +56,7 @@ async function removeOne(clients: Clients, waitS?: number): Promise<void> {
   const item = takeItem(clients)
   if (item === undefined) return await createOne(clients, waitS)
   const gone = await remove(clients, item.sku, waitS)
-  if (gone.reported === 'unknown-sku') history.lie('a created item was unknown to the delete', item.sku)
+  if (gone.reported === 'unknown-sku') history.reportContradiction('a created item was unknown to the delete', item.sku)
   if (gone.answer === 'accepted') history.expected.set(item.sku, undefined)
   // It is unknown whether the item was deleted.
   else if (gone.answer === 'unknown') history.expected.delete(item.sku)
@@ -68,7 +68,7 @@ async function listOne(clients: Clients): Promise<void> {
   if (item === undefined) return await createOne(clients, WAIT_S)
   const listed = await list(clients, `sku=${encodeURIComponent(item.sku)}`)
   if (listed !== undefined && listed.get(item.sku) !== item.name)
-    history.lie(`a created item is listed as ${listed.get(item.sku) ?? 'absent'}`, item.sku)
+    history.reportContradiction(`a created item is listed as ${listed.get(item.sku) ?? 'absent'}`, item.sku)
   items.push(item)
 }
 

@@ -1,5 +1,5 @@
-// `npm run soak`: attacks beside honest clients on private servers. Exit codes: 0 all requirements met · 1 a
-// requirement failed · 64 usage.
+// `npm run soak`: attacks together with honest clients on private servers. Exit codes: 0 no violation · 1 a violation or a
+// failed run · 64 usage.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -12,7 +12,7 @@ import { runSoak } from './run.ts'
 
 const EXIT_USAGE = 64
 const USAGE = `usage: npm run soak -- [--minutes M] [--seed N] [--mix WORD,WORD]
-  --mix  only attacks with one of the words in their name; there are:
+  --mix  only attacks whose name contains one of the words. Attacks:
          ${attacks.map(({ name }) => name).join(', ')}`
 
 const number = z.string().transform(Number)
@@ -71,7 +71,7 @@ function readOptions(args: string[]): z.infer<typeof options> | string {
   }
 }
 
-/** Shuts the run down in order. Servers and services that nobody stops would run for ever. */
+/** Returns a signal that aborts on SIGINT, SIGTERM or SIGHUP, so that the run stops its servers and services. */
 function interruptedBySignals(): AbortSignal {
   const controller = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)

@@ -1,4 +1,4 @@
-// The output of a soak: a row for each attack, one for each service, a summary line, and each violation with its time and attacks.
+// The output of a soak test: a row for each attack and each service, a summary line, and the violations with their times and attacks.
 import { SERVICES } from '../test/stack.ts'
 import { attacks } from './attacks.ts'
 import { mib, percentile, type Soak, type Turn } from './run.ts'
@@ -6,14 +6,14 @@ import { mib, percentile, type Soak, type Turn } from './run.ts'
 export const turnLine = ({ attacks: named, fromMs, untilMs }: Turn): string =>
   `${(fromMs / 1_000).toFixed(0).padStart(5)} s  ${named.join(' + ')} (${((untilMs - fromMs) / 1_000).toFixed(0)} s)`
 
-/** Honest requests while each attack ran, alone or with others. */
-export function tableLines({ turns, heard, samples, beforeP95Ms, calmP95Ms }: Soak): string[] {
-  const row = (name: string, answers: Soak['heard'], peakBytes: number) => {
-    const took = answers.map(({ tookMs }) => tookMs)
-    const refused = answers.filter(({ status }) => status === 503).length
+/** The rows of the output. Those of the attacks count the honest requests while the attack ran, alone or with others. */
+export function tableLines({ turns, results, samples, beforeP95Ms, quietP95Ms }: Soak): string[] {
+  const row = (name: string, some: Soak['results'], peakBytes: number) => {
+    const took = some.map(({ tookMs }) => tookMs)
+    const refused = some.filter(({ status }) => status === 503).length
     const figures = [0.5, 0.95, 1].map((fraction) => `${percentile(took, fraction).toFixed(0)}`.padStart(6))
-    const share = answers.length === 0 ? 0 : (100 * refused) / answers.length
-    return `${name.padEnd(46)}${String(answers.length).padStart(8)}${share.toFixed(1).padStart(7)}${figures.join('')}  ${mib(peakBytes)}`
+    const share = some.length === 0 ? 0 : (100 * refused) / some.length
+    return `${name.padEnd(46)}${String(some.length).padStart(8)}${share.toFixed(1).padStart(7)}${figures.join('')}  ${mib(peakBytes)}`
   }
   const during = (of: readonly Turn[]) => (atMs: number) =>
     of.some(({ fromMs, untilMs }) => atMs >= fromMs && atMs < untilMs)
@@ -22,25 +22,25 @@ export function tableLines({ turns, heard, samples, beforeP95Ms, calmP95Ms }: So
     .map(({ name }) => ({ name, of: turns.filter((turn) => turn.attacks.includes(name)) }))
     .filter(({ of }) => of.length > 0)
   return [
-    `${'while'.padEnd(46)}requests  503 %   p50   p95   max ms  largest process`,
+    `${'during'.padEnd(46)}requests  503 %   p50   p95   max ms  largest process`,
     ...rows.map(({ name, of }) => {
       const isWithin = during(of)
       return row(
         name,
-        heard.filter(({ sentAtMs }) => isWithin(sentAtMs)),
+        results.filter(({ sentAtMs }) => isWithin(sentAtMs)),
         peakOf(samples.filter(({ atMs }) => isWithin(atMs))),
       )
     }),
-    row('all of the run', heard, peakOf(samples)),
-    `p95 before ${beforeP95Ms.toFixed(0)} ms, in the calms ${calmP95Ms.map((each) => each.toFixed(0)).join(' ')} ms`,
+    row('the whole run', results, peakOf(samples)),
+    `p95 before ${beforeP95Ms.toFixed(0)} ms, in the quiet periods ${quietP95Ms.map((each) => each.toFixed(0)).join(' ')} ms`,
     ...SERVICES.map((service) => {
       const of = samples.filter((each) => each.service === service)
-      return `${service}: ${mib(of.at(0)?.bytes ?? 0)} at first, ${mib(peakOf(of))} at most, ${mib(of.at(-1)?.bytes ?? 0)} at last`
+      return `${service}: ${mib(of.at(0)?.bytes ?? 0)} at the start, ${mib(peakOf(of))} maximum, ${mib(of.at(-1)?.bytes ?? 0)} at the end`
     }),
   ]
 }
 
-/** Each violation, with the attacks that ran then or last. Equal violations of one turn are combined. */
+/** A line for each violation, with the attacks that ran at that time or before. Equal violations of one turn share a line. */
 export function violationLines({ violations, turns }: Soak): string[] {
   const whenOf = (atMs: number) => {
     const turn = turns.findLast(({ fromMs }) => fromMs <= atMs)
@@ -59,18 +59,18 @@ export function violationLines({ violations, turns }: Soak): string[] {
 }
 
 export function summaryLine(
-  { violations, judgement, heard, turns, stalledMs, waitedForCpu }: Soak,
+  { violations, judgement, results, turns, stalledMs, waitedForCpu }: Soak,
   seed: number,
 ): string {
-  const { accepted, applied, reported, setAside, indeterminate } = judgement
+  const { accepted, applied, reported, deadLettered, indeterminate } = judgement
   return [
-    `${heard.length} honest requests, ${turns.length} turns of attacks`,
-    `accepted ${accepted} = applied ${applied} + refused and told ${reported} + set aside ${setAside}, indeterminate ${indeterminate}`,
+    `${results.length} honest requests, ${turns.length} turns of attacks`,
+    `accepted ${accepted} = applied ${applied} + refused and reported ${reported} + dead-lettered ${deadLettered}, indeterminate ${indeterminate}`,
     `violations ${violations.length}`,
-    `this process stood still for ${stalledMs.toFixed(0)} ms at most`,
+    `event loop of this process blocked for at most ${stalledMs.toFixed(0)} ms`,
     ...(waitedForCpu === undefined
       ? []
-      : [`somebody on this machine waited for a processor ${(100 * waitedForCpu).toFixed(0)} % of the time`]),
+      : [`a process on this machine waited for a processor ${(100 * waitedForCpu).toFixed(0)} % of the time`]),
     `seed ${seed}`,
   ].join(' · ')
 }

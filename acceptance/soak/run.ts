@@ -1,4 +1,4 @@
-// One soak: honest requests at a steady rate, attacks in turns, a quiet period after each round, and the ledger's check at the end.
+// One soak test: honest requests at a steady rate, attacks in turns, quiet periods between them, and the ledger's check at the end.
 import { fork } from 'node:child_process'
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -10,8 +10,8 @@ import { History } from '../faults/history.ts'
 import { type Found, type Judgement, judge } from '../faults/ledger.ts'
 import { type Random, randomOf } from '../faults/random.ts'
 import { findAll, MEMORY_MAX_BYTES } from '../faults/run.ts'
-import type { Heard } from '../faults/workload/requests.ts'
-import { residentBytes, startWorld, type World } from '../faults/world.ts'
+import { residentBytes, startTestbed, type Testbed } from '../faults/testbed.ts'
+import type { HttpResult } from '../faults/workload/requests.ts'
 import { SERVICES, type ServiceName } from '../test/stack.ts'
 import { type Order, report } from './attacker.ts'
 import { ATTACKERS_KEYS, type Attack, attacks, HOSTILE, OPERATORS_KEY } from './attacks.ts'
@@ -23,27 +23,27 @@ export const LIMITS = {
   /** A rejection (503 `not-accepted`) must come at once. */
   refusedWithinMs: 1_000,
   residentBytes: MEMORY_MAX_BYTES,
-  /** From the end of an attack until the suite has recovered. */
+  /** The time from the end of an attack until the suite has recovered. */
   recoveredWithinMs: 5_000,
-  /** Recovered: 95 of 100 responses take no longer than this, or than `calmTimes` as long as before the first attack. */
-  calmP95Ms: 500,
-  calmTimes: 3,
-  /** How much a process may grow, from the quiet periods of the run's middle third to those of its last third. */
+  /** The suite has recovered if the p95 response time is at most this, or at most `quietTimes` times that before the first attack. */
+  quietP95Ms: 500,
+  quietTimes: 3,
+  /** How much the memory of a process may grow from the quiet periods of the middle third of the run to those of the last third. */
   grownBytes: 24 * 1_048_576,
 }
 
 const PER_SECOND = 50
 const BEFORE_MS = 10_000
 const TURN_MS = 20_000
-/** The part of a quiet period after the recovery time, in which response times are measured. */
+/** After the recovery time, response times are measured for this part of a quiet period. */
 const MEASURED_MS = 5_000
 /** A shorter run has one round that includes every attack. */
 const SHORT_MINUTES = 3
 /** The number of quiet periods per third that are needed to detect growing memory. */
-const CALMS_MIN = 4
+const QUIET_PERIODS_MIN = 4
 const MINUTE_MS = 60_000
 const SAMPLED_EVERY_MS = 500
-/** An attack must end by itself within this time after its turn. */
+/** An attack must end within this time after its turn. */
 const ENDED_WITHIN_MS = 30_000
 const SLOW_BYTES_PER_S = 20_000
 const ROWS = 15_000
@@ -52,8 +52,8 @@ const ROWS_AT_ONCE = 5_000
 const HONEST_KEY = 'honest'
 
 /**
- * An honest client expects its response within five seconds, so the producer's timeouts are shorter. Memory is limited
- * as in a container; otherwise V8 would assume the machine's.
+ * The producer must respond within five seconds, so its timeouts are shorter. The heap is limited as in a container,
+ * because otherwise V8 would use the memory of the machine as its limit.
  */
 const ENVIRONMENT = {
   API_KEYS: [
@@ -98,50 +98,50 @@ export interface Sample {
 export interface Soak {
   readonly turns: readonly Turn[]
   /** Every honest request with its result. */
-  readonly heard: readonly Heard[]
+  readonly results: readonly HttpResult[]
   readonly samples: readonly Sample[]
   readonly violations: readonly Violation[]
   readonly judgement: Judgement
   readonly beforeP95Ms: number
-  /** The worst value of each quiet period, in the order of the rounds. */
-  readonly calmP95Ms: readonly number[]
-  /** The longest time this process could not read its sockets. Response times measured then are its own fault. */
+  /** The p95 response time of each quiet period, in order. */
+  readonly quietP95Ms: readonly number[]
+  /** The longest time for which the event loop of this process was blocked, which increases the measured response times. */
   readonly stalledMs: number
-  /** The share of time in which some process on the machine waited for a processor. Undefined when the system does not report it. */
+  /** The fraction of time in which a process on the machine waited for a processor. Undefined if the system does not report it. */
   readonly waitedForCpu: number | undefined
 }
 
-/** Runs for `minutes`, then drains and checks. Rejects when the suite does not drain, or when interrupted. */
+/** Runs for `minutes`, then drains the queues and checks. Rejects if the suite does not drain, or if the run is interrupted. */
 export async function runSoak(options: SoakOptions): Promise<Soak> {
-  const world = await startWorld(options.servers, { replicas: SERVICES, env: ENVIRONMENT })
+  const testbed = await startTestbed(options.servers, { replicas: SERVICES, env: ENVIRONMENT })
   try {
-    return await new Soaking(world, options).run()
+    return await new Soaking(testbed, options).run()
   } finally {
-    await world.stop()
+    await testbed.stop()
   }
 }
 
 class Soaking {
-  readonly #world: World
+  readonly #testbed: Testbed
   readonly #options: SoakOptions
   readonly #limits: typeof LIMITS
   readonly #history = new History()
   readonly #random: Random
   readonly #turns: Turn[] = []
-  readonly #heard: Heard[] = []
+  readonly #results: HttpResult[] = []
   readonly #samples: Sample[] = []
   readonly #violations: Violation[] = []
-  readonly #calms: { fromMs: number; untilMs: number }[] = []
+  readonly #quietPeriods: { fromMs: number; untilMs: number }[] = []
 
-  constructor(world: World, options: SoakOptions) {
-    this.#world = world
+  constructor(testbed: Testbed, options: SoakOptions) {
+    this.#testbed = testbed
     this.#options = options
     this.#limits = options.limits ?? LIMITS
     this.#random = randomOf(options.seed)
   }
 
   async run(): Promise<Soak> {
-    const { stack } = this.#world
+    const { stack } = this.#testbed
     await this.#fillInventory()
     const waitedBeforeMs = waitedForCpuMs()
     const delay = monitorEventLoopDelay()
@@ -152,20 +152,20 @@ class Soaking {
       headers: { 'X-API-Key': HONEST_KEY },
       channel: () => stack.channel,
       history: this.#history,
-      heard: (heard: Heard) => this.#hear(heard),
+      onResult: (result: HttpResult) => this.#onResult(result),
     }
     const honest = startHonest(sender, this.#random.fork(), PER_SECOND)
     const attackers = fork(fileURLToPath(new URL('attacker.ts', import.meta.url)), { execArgv: [] })
     let beforeP95Ms = 0
     try {
-      // The first requests of a process include compilation.
+      // Not measured at first, because the first requests of a process include compilation.
       await this.#pause(BEFORE_MS / 2)
       const beganMs = this.#history.nowMs()
       await this.#pause(BEFORE_MS)
       beforeP95Ms = this.#p95Ms(beganMs)
-      if (beforeP95Ms > this.#limits.calmP95Ms)
+      if (beforeP95Ms > this.#limits.quietP95Ms)
         throw new Error(
-          `answers take ${ms(beforeP95Ms)} (p95) before the first attack: this machine is too busy to tell`,
+          `responses take ${ms(beforeP95Ms)} (p95) before the first attack: this machine is too busy for this test`,
         )
       await this.#rounds(attackers, beforeP95Ms)
     } finally {
@@ -176,17 +176,17 @@ class Soaking {
     }
     this.#mustNotGrow()
     const waitedForCpu = (waitedForCpuMs() - waitedBeforeMs) / this.#history.nowMs()
-    const judgement = judge(this.#history, honestOnly(await findAll(this.#world)))
+    const judgement = judge(this.#history, honestOnly(await findAll(this.#testbed)))
     for (const { what, text, attempt } of judgement.violations)
       this.#violate(attempt?.atMs ?? this.#history.nowMs(), `${what}: ${text} ${attempt?.id ?? ''}`)
     return {
       turns: this.#turns,
-      heard: this.#heard,
+      results: this.#results,
       samples: this.#samples,
       violations: this.#violations,
       judgement,
       beforeP95Ms,
-      calmP95Ms: this.#calms.map(({ fromMs, untilMs }) => this.#p95Ms(fromMs, untilMs)),
+      quietP95Ms: this.#quietPeriods.map(({ fromMs, untilMs }) => this.#p95Ms(fromMs, untilMs)),
       stalledMs: delay.max / 1e6,
       waitedForCpu: Number.isNaN(waitedForCpu) ? undefined : waitedForCpu,
     }
@@ -197,43 +197,43 @@ class Soaking {
     const isShort = minutes < SHORT_MINUTES
     const endsAtMs = this.#history.nowMs() + minutes * MINUTE_MS
     do {
-      const hands = inTurns(this.#random, mix)
+      const groups = groupsOf(this.#random, mix)
       if (isShort) {
-        const calmMs = this.#limits.recoveredWithinMs + MEASURED_MS
-        const turnMs = Math.max(1_000, Math.floor((minutes * MINUTE_MS - calmMs) / hands.length))
-        for (const hand of hands) await this.#attack(attackers, hand, turnMs)
-        await this.#calm(beforeP95Ms)
+        const quietMs = this.#limits.recoveredWithinMs + MEASURED_MS
+        const turnMs = Math.max(1_000, Math.floor((minutes * MINUTE_MS - quietMs) / groups.length))
+        for (const group of groups) await this.#attack(attackers, group, turnMs)
+        await this.#quietPeriod(beforeP95Ms)
       } else
-        for (const hand of hands) {
-          await this.#attack(attackers, hand, TURN_MS)
-          await this.#calm(beforeP95Ms)
+        for (const group of groups) {
+          await this.#attack(attackers, group, TURN_MS)
+          await this.#quietPeriod(beforeP95Ms)
           if (this.#history.nowMs() > endsAtMs) return
         }
     } while (this.#history.nowMs() < endsAtMs)
   }
 
-  async #attack(attackers: ReturnType<typeof fork>, hand: readonly Attack[], forMs: number): Promise<void> {
-    const { space, service } = this.#world.stack
+  async #attack(attackers: ReturnType<typeof fork>, group: readonly Attack[], forMs: number): Promise<void> {
+    const { space, service } = this.#testbed.stack
     const { username, password, host, port, vhost } = space.rabbitmq
     const target = {
-      http: this.#world.stack.http,
+      http: this.#testbed.stack.http,
       admin: SERVICES.map((name) => service(name).admin),
       amqp: `amqp://${username}:${password}@${host}:${port}/${encodeURIComponent(vhost)}`,
     }
     const turn = {
-      attacks: hand.map(({ name }) => name),
+      attacks: group.map(({ name }) => name),
       fromMs: this.#history.nowMs(),
       untilMs: Number.POSITIVE_INFINITY,
     }
     this.#turns.push(turn)
-    const harms = hand.map(({ harm }) => harm)
-    const uplink = this.#world.amqp.get('producer')
-    if (harms.includes('slow uplink'))
+    const faults = group.map(({ fault }) => fault)
+    const uplink = this.#testbed.amqp.get('producer')
+    if (faults.includes('slow uplink'))
       uplink?.weather({ kind: 'bandwidth', bytesPerS: SLOW_BYTES_PER_S, towards: 'server' })
-    if (harms.includes('consumer two frozen')) service('consumer_two').kill('SIGSTOP')
+    if (faults.includes('consumer two frozen')) service('consumer_two').kill('SIGSTOP')
     try {
-      const ends = hand.map(({ name }) =>
-        this.#ordered(attackers, { name, forMs, target, seed: this.#random.whole(0, 2 ** 31) }),
+      const ends = group.map(({ name }) =>
+        this.#runAttack(attackers, { name, forMs, target, seed: this.#random.whole(0, 2 ** 31) }),
       )
       await this.#pause(forMs)
       uplink?.weather(undefined)
@@ -247,8 +247,8 @@ class Soaking {
     this.#options.onTurn?.(turn)
   }
 
-  /** Resolves when the attack has ended. An attack that could not run has tested nothing. */
-  async #ordered(attackers: ReturnType<typeof fork>, given: Order): Promise<void> {
+  /** Runs an attack in the attackers' process, and resolves when it has ended. An attack that could not run is a violation. */
+  async #runAttack(attackers: ReturnType<typeof fork>, given: Order): Promise<void> {
     const signal = AbortSignal.timeout(given.forMs + ENDED_WITHIN_MS)
     const ended = new Promise<string | undefined>((resolve) => {
       const listen = (message: unknown) => {
@@ -258,7 +258,7 @@ class Soaking {
         resolve(failure)
       }
       attackers.on('message', listen)
-      signal.addEventListener('abort', () => resolve('it did not end'))
+      signal.addEventListener('abort', () => resolve('it did not end in time'))
     })
     attackers.send(given)
     const failure = await ended
@@ -266,61 +266,62 @@ class Soaking {
       this.#violate(this.#history.nowMs(), `the attack itself failed: ${given.name}: ${failure}`)
   }
 
-  /** The suite recovers in time after the end of an attack, and stays recovered. */
-  async #calm(beforeP95Ms: number): Promise<void> {
-    const { recoveredWithinMs, calmP95Ms, calmTimes } = this.#limits
+  /** Checks that the suite recovers in time after an attack. */
+  async #quietPeriod(beforeP95Ms: number): Promise<void> {
+    const { recoveredWithinMs, quietP95Ms, quietTimes } = this.#limits
     await this.#pause(recoveredWithinMs)
     const fromMs = this.#history.nowMs()
     for (const name of SERVICES) {
-      const why = await this.#world.stack.service(name).notReady()
+      const why = await this.#testbed.stack.service(name).notReady()
       if (why !== undefined) this.#violate(fromMs, `${name} is not ready: ${why}`)
     }
     await this.#pause(MEASURED_MS)
-    this.#calms.push({ fromMs, untilMs: this.#history.nowMs() })
+    this.#quietPeriods.push({ fromMs, untilMs: this.#history.nowMs() })
     const p95Ms = this.#p95Ms(fromMs)
-    const maxMs = Math.max(calmP95Ms, calmTimes * beforeP95Ms)
-    if (p95Ms > maxMs) this.#violate(fromMs, `answers take ${ms(p95Ms)} (p95) instead of at most ${ms(maxMs)}`)
-    const refused = this.#heard.filter(({ sentAtMs, status }) => sentAtMs > fromMs && (status ?? 500) >= 500).length
+    const maxMs = Math.max(quietP95Ms, quietTimes * beforeP95Ms)
+    if (p95Ms > maxMs) this.#violate(fromMs, `responses take ${ms(p95Ms)} (p95) instead of at most ${ms(maxMs)}`)
+    const refused = this.#results.filter(({ sentAtMs, status }) => sentAtMs > fromMs && (status ?? 500) >= 500).length
     if (refused > 0) this.#violate(fromMs, `${refused} honest requests were not served`)
   }
 
-  #hear(heard: Heard): void {
-    this.#heard.push(heard)
-    const { path, status, problem, sentAtMs, tookMs } = heard
+  #onResult(result: HttpResult): void {
+    this.#results.push(result)
+    const { path, status, problem, sentAtMs, tookMs } = result
     const { answeredWithinMs, refusedWithinMs } = this.#limits
     const isRefused = problem === 'not-accepted'
-    const answer = `${path.split('?')[0]} got ${status ?? 'no answer'} ${problem}`.trim()
+    const response = `${path.split('?')[0]} got ${status ?? 'no response'} ${problem}`.trim()
     if (tookMs > answeredWithinMs || (isRefused && tookMs > refusedWithinMs))
-      this.#violate(sentAtMs, `${answer} late`, ms(tookMs))
-    else if (status === undefined || problem === 'no-reply') this.#violate(sentAtMs, answer)
+      this.#violate(sentAtMs, `${response} late`, ms(tookMs))
+    else if (status === undefined || problem === 'no-reply') this.#violate(sentAtMs, response)
   }
 
   #sample(): void {
     for (const service of SERVICES) {
-      const bytes = residentBytes(this.#world.stack.service(service).pid)
+      const bytes = residentBytes(this.#testbed.stack.service(service).pid)
       const atMs = this.#history.nowMs()
       this.#samples.push({ atMs, service, bytes })
       if (bytes === 0) this.#violate(atMs, `${service} has ended`)
-      if (bytes > this.#limits.residentBytes) this.#violate(atMs, `${service} takes too much memory`, mib(bytes))
+      if (bytes > this.#limits.residentBytes) this.#violate(atMs, `${service} uses too much memory`, mib(bytes))
     }
   }
 
   #mustNotGrow(): void {
-    const third = Math.floor(this.#calms.length / 3)
-    // The memory of a process grows after its start, so a short run is not checked.
-    if (third < CALMS_MIN) return
+    const third = Math.floor(this.#quietPeriods.length / 3)
+    // Not checked in a short run, because the memory of a process grows after its start.
+    if (third < QUIET_PERIODS_MIN) return
     for (const service of SERVICES) {
-      const [middle, last] = [this.#calms.slice(third, 2 * third), this.#calms.slice(-third)].map((calms) =>
-        median(
-          this.#samples
-            .filter((each) => each.service === service && isWithin(each.atMs, calms))
-            .map(({ bytes }) => bytes),
-        ),
+      const [middle, last] = [this.#quietPeriods.slice(third, 2 * third), this.#quietPeriods.slice(-third)].map(
+        (periods) =>
+          median(
+            this.#samples
+              .filter((each) => each.service === service && isWithin(each.atMs, periods))
+              .map(({ bytes }) => bytes),
+          ),
       )
       if ((last ?? 0) - (middle ?? 0) > this.#limits.grownBytes)
         this.#violate(
           this.#history.nowMs(),
-          `${service} grew from ${mib(middle ?? 0)} to ${mib(last ?? 0)} between calms`,
+          `${service} grew from ${mib(middle ?? 0)} to ${mib(last ?? 0)} between quiet periods`,
         )
     }
   }
@@ -331,7 +332,7 @@ class Soaking {
 
   #p95Ms(fromMs: number, untilMs = Number.POSITIVE_INFINITY): number {
     return percentile(
-      this.#heard.filter(({ sentAtMs }) => sentAtMs >= fromMs && sentAtMs < untilMs).map(({ tookMs }) => tookMs),
+      this.#results.filter(({ sentAtMs }) => sentAtMs >= fromMs && sentAtMs < untilMs).map(({ tookMs }) => tookMs),
       0.95,
     )
   }
@@ -346,12 +347,12 @@ class Soaking {
     const name = `${HOSTILE} ${'x'.repeat(90)}`
     for (let from = 0; from < ROWS; from += ROWS_AT_ONCE) {
       const rows = Array.from({ length: ROWS_AT_ONCE }, (_, n) => [`H-${from + n}`, name, HOSTILE, 1.5, n])
-      await this.#world.stack.pool.query('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
+      await this.#testbed.stack.pool.query('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
     }
   }
 }
 
-/** https://docs.kernel.org/accounting/psi.html */
+/** The total time in which a process waited for a processor. See https://docs.kernel.org/accounting/psi.html. */
 function waitedForCpuMs(): number {
   try {
     return Number(/^some .*total=(\d+)/m.exec(readFileSync('/proc/pressure/cpu', 'utf8'))?.[1]) / 1_000
@@ -360,20 +361,20 @@ function waitedForCpuMs(): number {
   }
 }
 
-/** Every attack of the mix once, two or three at a time. */
-function inTurns(random: Random, mix: readonly string[]): Attack[][] {
+/** Groups the attacks of the mix at random, two or three to a turn. */
+function groupsOf(random: Random, mix: readonly string[]): Attack[][] {
   const left = attacks.filter(({ name }) => mix.length === 0 || mix.some((word) => name.includes(word)))
-  const hands: Attack[][] = []
+  const groups: Attack[][] = []
   while (left.length > 0) {
-    const hand: Attack[] = []
-    const wanted = 2 + (hands.length % 2)
-    while (hand.length < wanted && left.length > 0) hand.push(...left.splice(random.whole(0, left.length - 1), 1))
-    hands.push(hand)
+    const group: Attack[] = []
+    const wanted = 2 + (groups.length % 2)
+    while (group.length < wanted && left.length > 0) group.push(...left.splice(random.whole(0, left.length - 1), 1))
+    groups.push(group)
   }
-  return hands
+  return groups
 }
 
-/** Entries that belong to honest clients. Attackers sent the rest. */
+/** The data that belongs to honest clients. The rest belongs to attackers. */
 function honestOnly(found: Found): Found {
   return {
     ...found,

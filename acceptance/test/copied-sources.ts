@@ -1,4 +1,4 @@
-// Runnable copies of the repository's sources. Their dependencies are links to the ones installed here.
+// Makes runnable copies of the repository's sources. Their dependencies are links to the packages installed here.
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
@@ -17,7 +17,7 @@ export function copyOfSources(): { root: string; remove(): void } {
 
 const manifest = z.object({ name: z.string() })
 
-/** Links every installed package, except the suite's own ones, which must be those of `root`. */
+/** Links the installed packages into `root`. The suite's own packages link to the sources in `root` itself. */
 export function linkDependencies(root: string): void {
   const own = new Map(
     readdirSync(root).flatMap((name) => {

@@ -1,4 +1,4 @@
-// Finds a program on the PATH for the tests: those of Prometheus, and Chromium.
+// Finds programs that tests need on the PATH, such as promtool and Chromium.
 import { execFileSync } from 'node:child_process'
 
 const QUIETLY = { stdio: 'ignore' as const }
@@ -9,12 +9,12 @@ export interface Program {
   run(...args: readonly string[]): string
 }
 
-/** The program, or a sentence that says why it is not available. */
+/** Returns the program, or a sentence that says why it is not available. */
 export function findProgram(name: string, debianPackage: string): Program | string {
   try {
     execFileSync(name, ['--version'], QUIETLY)
     return { name, run: (...args) => execFileSync(name, args, { encoding: 'utf8', stdio: 'pipe' }) }
   } catch {
-    return `${name} is not on the PATH (apt-get install ${debianPackage} brings it)`
+    return `${name} is not on the PATH (to install it: apt-get install ${debianPackage})`
   }
 }

@@ -1,4 +1,4 @@
-// The four API calls of the original suite, as a client makes them.
+// A small HTTP client for the tests, and items to create with it.
 
 export const SEED_ITEM = {
   sku: 'IB123456789',
@@ -8,7 +8,7 @@ export const SEED_ITEM = {
   quantity: 50,
 }
 
-export interface Answer {
+export interface ParsedResponse {
   readonly status: number
   readonly headers: Headers
   readonly body: unknown
@@ -18,7 +18,7 @@ export interface Answer {
 export async function call(
   url: string,
   options: { method?: string; json?: unknown; headers?: Record<string, string> } = {},
-): Promise<Answer> {
+): Promise<ParsedResponse> {
   const { json, headers = {}, method = json === undefined ? 'GET' : 'POST' } = options
   const response = await fetch(url, {
     method,

@@ -1,4 +1,4 @@
-// Load on the running suite: clients that create items and record which ones were accepted.
+// Puts load on the running suite: clients create items and record which ones were accepted.
 import { setTimeout as pause } from 'node:timers/promises'
 import { call, item } from './http.ts'
 
@@ -8,14 +8,14 @@ export interface Load {
   /** The skus with a 200 response. */
   readonly accepted: readonly string[]
   /** How often each status was returned. 0 stands for no response. */
-  readonly answers: ReadonlyMap<number, number>
+  readonly statuses: ReadonlyMap<number, number>
   stop(): Promise<void>
 }
 
-/** Posts items, numbered from `from`, to the suite at `http`, sequentially from each of `clients`, until stopped. */
+/** Creates items, numbered from `from`, in the suite at `http` until stopped. Each of the `clients` sends one request at a time. */
 export function loadOn(http: string, from: number, clients = 8): Load {
   const accepted: string[] = []
-  const answers = new Map<number, number>()
+  const statuses = new Map<number, number>()
   let on = true
   let next = from
   const client = async () => {
@@ -26,7 +26,7 @@ export function loadOn(http: string, from: number, clients = 8): Load {
         (answer) => answer.status,
         () => 0,
       )
-      answers.set(status, (answers.get(status) ?? 0) + 1)
+      statuses.set(status, (statuses.get(status) ?? 0) + 1)
       if (status === 200) accepted.push(item(n).sku)
       else await pause(AFTER_REFUSAL_MS)
     }
@@ -34,7 +34,7 @@ export function loadOn(http: string, from: number, clients = 8): Load {
   const done = Promise.all(Array.from({ length: clients }, client))
   return {
     accepted,
-    answers,
+    statuses,
     stop: async () => {
       on = false
       await done

@@ -1,4 +1,4 @@
-// The whole suite as an operator runs it, for one test file: one process for each service, with their own vhost and database.
+// The whole suite as an operator runs it, for one test file: one process per service, on a private vhost and database.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -20,12 +20,12 @@ export type { ServiceName }
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-/** A process needs a second of CPU to start, which is long on a busy machine. */
+/** Starting a process needs a second of CPU time, which takes much longer on a busy machine. */
 const STARTS_WITHIN_MS = 60_000
-/** A frozen process accepts the connection and sends nothing. */
+/** A frozen process accepts the connection but never responds. */
 const READY_ASKED_WITHIN_MS = 3_000
 
-/** A process of a service. All but the first have a number. */
+/** The name of a process of a service. Every replica after the first has a number. */
 export type ReplicaName = ServiceName | `${ServiceName}#${number}`
 export const SERVICES: readonly ServiceName[] = serviceNames
 
@@ -34,12 +34,12 @@ export interface ServiceProcess {
   readonly name: ReplicaName
   readonly pid: number
   readonly admin: string
-  /** Its log so far, one parsed line each. */
+  /** Its log so far, as parsed lines. */
   readonly log: readonly Record<string, unknown>[]
   kill(signal: NodeJS.Signals): void
   /** Its exit code, or the signal that ended it. */
   readonly exited: Promise<number | NodeJS.Signals>
-  /** Why it is not ready. Undefined when it is. */
+  /** The reason why it is not ready, or undefined if it is ready. */
   notReady(): Promise<string | undefined>
 }
 
@@ -52,12 +52,12 @@ export interface Stack {
   readonly pool: Pool
   service(name: ReplicaName): ServiceProcess
   /**
-   * Starts a service, or another replica of it; `service(name)` is the latest. `root` is the directory of the sources,
-   * by default that of `options`.
+   * Starts a service, or another replica of it. Afterwards, `service(name)` returns this process. `root` is the
+   * directory of the sources, by default `options.root`.
    */
   start(name: ReplicaName, env?: Record<string, string>, root?: string): Promise<ServiceProcess>
   ready(...names: readonly ReplicaName[]): Promise<void>
-  /** Ready messages on a queue, without unacknowledged ones. */
+  /** The number of ready messages in a queue, without unacknowledged ones. */
   depth(queue: string): Promise<number>
   deadLetters(queue: string): Promise<DeadLetter[]>
   skus(): Promise<string[]>
@@ -75,10 +75,10 @@ export interface DeadLetter {
 export interface StackOptions {
   readonly services?: readonly ReplicaName[]
   readonly migrate?: boolean
-  /** The directory of the sources to run, for example of another version; by default this one. */
+  /** The directory of the sources to run, for example those of another version. Default: this repository. */
   readonly root?: string
   readonly env?: Record<string, string>
-  /** Ends the start, which then rejects. */
+  /** Aborts the start, which then rejects. */
   readonly interrupted?: AbortSignal | undefined
   /** Additional variables of one service. */
   readonly envOf?: (name: ReplicaName) => Record<string, string>
@@ -90,7 +90,7 @@ export async function startStack(name: string, options: StackOptions = {}): Prom
   return await startStackOn(servers, space, options)
 }
 
-/** The same on an existing space. */
+/** Like `startStack`, on an existing test space. */
 export async function startStackOn(servers: Servers, space: TestSpace, options: StackOptions = {}): Promise<Stack> {
   const { rabbitmq, mysql: db } = space
   const [port = 0] = await freePorts(1)
@@ -138,7 +138,7 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
         })
     },
     depth: async (queue) => (await peer.channel().checkQueue(queue)).messageCount,
-    // A fault may have closed the channel a moment ago.
+    // A fault may have just closed the channel.
     deadLetters: async (queue) => {
       await eventually(() => void peer.channel())
       return await takeDeadLetters(peer.channel(), queue)
@@ -151,7 +151,7 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
     stop: async () => {
       for (const each of running) {
         each.kill('SIGTERM')
-        // A process that a test has frozen would not receive it.
+        // A process that a test has frozen handles SIGTERM only after SIGCONT.
         each.kill('SIGCONT')
       }
       await Promise.all(running.map((each) => each.exited))
@@ -186,7 +186,7 @@ async function startService(name: ReplicaName, env: Record<string, string>, root
   const { child, ended } = start({
     command: [process.execPath, join(name.replace(/#.*/, ''), 'src/main.ts')],
     cwd: root,
-    // without jest's own options (--experimental-vm-modules), which must not affect the service
+    // Without jest's own options (--experimental-vm-modules), which must not affect the service.
     env: { PATH: process.env.PATH, ...env },
     onLine: (line) => log.push(parsedLine(line)),
   })
@@ -224,12 +224,12 @@ function parsedLine(line: string): Record<string, unknown> {
     const value: unknown = JSON.parse(line)
     if (typeof value === 'object' && value !== null) return { ...value }
   } catch {
-    // not a JSON line: kept as text
+    // Not JSON. The line is kept as text.
   }
   return { message: line }
 }
 
-/** The test's own connection, opened again when a fault has closed it. */
+/** The test's own connection. It is reopened whenever a fault closes it. */
 async function openPeer({ username, password, host, port, vhost }: TestSpace['rabbitmq']) {
   const url = `amqp://${username}:${password}@${host}:${port}/${encodeURIComponent(vhost)}`
   let model: ChannelModel | undefined

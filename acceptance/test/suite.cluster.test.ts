@@ -1,12 +1,12 @@
-// The overlay `single` on a real cluster under load: deploy, call, update, roll back, kill, scale, evict and delete.
-// Nothing accepted is lost.
+// Deploys the overlay `single` on a real cluster and, under load, updates, rolls back, kills, scales, evicts and deletes it.
+// No accepted message is lost.
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { services } from '@ims/accounts/suite'
 import { afterAll, describe, expect } from '@jest/globals'
 import { z } from 'zod'
-import { queues, setAside } from './cluster/broker.ts'
+import { countDeadLetters, queues } from './cluster/broker.ts'
 import {
   inNamespace,
   JOBS,
@@ -21,14 +21,14 @@ import {
   until,
 } from './cluster/kubectl.ts'
 import { LoadPod, removeLoad, type Share, skusLabelled } from './cluster/load.ts'
-import { imagesIn, imagesNotAmong, overlayWithTag, rendered } from './cluster/overlay.ts'
+import { imagesIn, missingImages, overlayWithTag, rendered } from './cluster/overlay.ts'
 import { neededStep, say, step } from './cluster/steps.ts'
 import { throughService } from './cluster/tunnel.ts'
 import { call, SEED_ITEM } from './http.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const overlay = overlayWithTag(process.env.IMS_TAG, join(ROOT, '.local', 'cluster'))
-/** Part of the sku of every item of this run, so that a run finds its own items. */
+/** The prefix of the sku of every item of this run, so that a run finds its own items. */
 const run = `t${randomBytes(3).toString('hex')}`
 const MINUTE_MS = 60_000
 const STEADY_MS = 10_000
@@ -40,11 +40,11 @@ const consumers = SERVICES.filter((service) => service !== 'producer')
 
 let load: LoadPod
 let wasThereBefore = false
-let setAsideBefore = 0
+let deadLettersBefore = 0
 let isDeployed = false
 
 const pause = async (ms: number) => await new Promise<void>((resolve) => setTimeout(resolve, ms))
-const reported = ({ calls, failed }: Share) => `${calls} calls meanwhile, ${failed} failed`
+const reported = ({ calls, failed }: Share) => `${calls} calls during this step, ${failed} failed`
 const noneFailed = (share: Share): string => {
   if (share.failed > 0) throw new Error(`${reported(share)}: ${share.why.join('; ')}`)
   return reported(share)
@@ -59,7 +59,7 @@ async function deploy(): Promise<void> {
   for (const name of [...SERVERS, ...SERVICES]) await settled(name, 1, 5 * MINUTE_MS)
 }
 
-/** With --ignore-not-found, because objects in the namespace may be deleted with it first. */
+/** Uses --ignore-not-found, because the namespace may already have been deleted with its objects. */
 async function removeAll(): Promise<void> {
   await kubectl(['delete', '--kustomize', overlay, '--ignore-not-found', '--timeout=300s'], {
     timeoutMs: 6 * MINUTE_MS,
@@ -73,7 +73,7 @@ async function removeAll(): Promise<void> {
   )
 }
 
-/** Changes with every write to one of them. */
+/** Changes with every write to a Secret. */
 const secretVersions = async () =>
   await inNamespace(['get', 'secrets', '--output=jsonpath={.items[*].metadata.resourceVersion}'])
 
@@ -87,7 +87,7 @@ const scaled = async (deployment: string, replicas: number) => {
   await settled(deployment, replicas)
 }
 
-/** Whether a pod of `from` can open a connection, in one word. */
+/** `open` if a pod of `from` can open a connection, otherwise `closed`. */
 async function connects(from: string, host: string, port: number): Promise<string> {
   const program = `
     const socket = require('node:net').connect({ host: '${host}', port: ${port}, timeout: 3000 })
@@ -108,7 +108,7 @@ const evict = async (pod: string): Promise<string> =>
     (error: unknown) => String(error),
   )
 
-/** Runs `work` while the node is cordoned, and drains it of the pods that match `selector`, for at most `forS`. */
+/** Drains `node` of the pods that match `selector`, for at most `forS` seconds, then runs `work` while it is still cordoned. */
 async function drained(node: string, selector: string, forS: number, work: () => Promise<void>): Promise<string> {
   const args = ['drain', node, `--pod-selector=${selector}`, '--ignore-daemonsets', `--timeout=${forS}s`]
   try {
@@ -120,7 +120,7 @@ async function drained(node: string, selector: string, forS: number, work: () =>
   }
 }
 
-/** With two pods of each service, all pods on the node of the first producer are evicted, and replaced on other nodes. */
+/** Runs two pods of each service and evicts all pods from the node of the first producer. Other nodes replace them. */
 async function drainTheProducersNode(): Promise<void> {
   for (const service of SERVICES) await scaled(service, 2)
   const producers = ['get', 'pods', '--selector=app.kubernetes.io/name=producer']
@@ -132,19 +132,21 @@ async function drainTheProducersNode(): Promise<void> {
   for (const service of SERVICES) await scaled(service, 1)
 }
 
-/** The replacement of the first pod cannot be scheduled, so the second must stay, however long the drain tries. */
+/** The replacement of the first pod cannot be scheduled, so the second pod must stay for as long as the drain tries. */
 async function drainTheOnlyNode(node: string): Promise<void> {
   await scaled('consumer-two', 2)
   const outcome = await drained(node, 'app.kubernetes.io/name=consumer-two', 20, async () => {
-    expect((await podsOf('consumer-two')).filter(({ isReady, isLeaving }) => isReady && !isLeaving)).toHaveLength(1)
+    expect(
+      (await podsOf('consumer-two')).filter(({ isReady, isTerminating }) => isReady && !isTerminating),
+    ).toHaveLength(1)
   })
   expect(outcome).toMatch(/timeout|timed out|did not complete/)
   await settled('consumer-two', 2)
   await scaled('consumer-two', 1)
 }
 
-/** What the cluster reports about pods that are not ready, to explain a failed step. */
-async function saysWhatIsWrong(): Promise<void> {
+/** Prints the pods and the latest warnings, to explain a failed step. */
+async function printClusterState(): Promise<void> {
   const pods = await inNamespace(['get', 'pods', '--output=wide']).catch(String)
   const events = await inNamespace([
     'get',
@@ -152,15 +154,15 @@ async function saysWhatIsWrong(): Promise<void> {
     '--field-selector=type=Warning',
     '--sort-by=.lastTimestamp',
   ]).catch(String)
-  say(`pods:\n${pods.trim()}\nthe newest warnings:\n${events.trim().split('\n').slice(-10).join('\n')}`)
+  say(`pods:\n${pods.trim()}\nthe latest warnings:\n${events.trim().split('\n').slice(-10).join('\n')}`)
 }
 
-/** Declares a step. When it fails, the state of the cluster is printed. */
+/** Wraps the body of a step. If it fails, the state of the cluster is printed. */
 const checked = (body: () => Promise<string>) => async () => {
   try {
     return await body()
   } catch (error) {
-    await saysWhatIsWrong()
+    await printClusterState()
     throw error
   }
 }
@@ -170,36 +172,36 @@ describe('the suite on a cluster', () => {
     await removeLoad().catch(() => {})
     if (wasThereBefore || !isDeployed) return
     await removeAll()
-    say(`✓ removed again; the data stays in /var/lib/ims on the node`)
+    say(`✓ removed; the data stays in /var/lib/ims on the node`)
   }, 10 * MINUTE_MS)
 
-  neededStep('cluster', 1, async () => {
+  neededStep('finds a cluster on which it may deploy', 1, async () => {
     const found = await nodes()
     const existing = await kubectl(['get', 'namespace', NAMESPACE, '--ignore-not-found', '--output=json'])
     const labels = z.object({ metadata: z.object({ labels: z.record(z.string(), z.string()).default({}) }) })
     wasThereBefore = existing.trim() !== ''
     if (wasThereBefore && labels.parse(JSON.parse(existing)).metadata.labels['ims/overlay'] !== 'single')
       throw new Error(
-        `namespace ${NAMESPACE} is there and was not made with the overlay single: this test would delete it. Choose another cluster.`,
+        `namespace ${NAMESPACE} exists and was not created with the overlay single. This test would delete it. Choose another cluster.`,
       )
     const context = (await kubectl(['config', 'current-context'])).trim()
-    const were = wasThereBefore ? '; the overlay is deployed there already, and stays' : ''
+    const were = wasThereBefore ? '; the overlay was already deployed, and stays' : ''
     return `context ${context}, ${found.length} node(s): ${found.map(({ name }) => name).join(', ')}${were}`
   })
 
-  step('images', 1, async () => {
+  step('looks for the images on the nodes', 1, async () => {
     const wanted = imagesIn(await rendered(overlay))
-    const missing = imagesNotAmong(
+    const missing = missingImages(
       (await nodes()).flatMap(({ images }) => images),
       wanted,
     )
     if (missing.length === 0) return `all ${wanted.length} are on the node: ${wanted.join(', ')}`
-    const detail = `no node names ${missing.join(', ')} (a node names 50 at most); they are pulled if they are not there`
-    return { detail, isLess: true }
+    const detail = `no node lists ${missing.join(', ')} (a node lists at most 50); missing images are pulled`
+    return { detail, isPartial: true }
   })
 
   neededStep(
-    `kubectl apply -k ${overlay.replace(ROOT, '')}`,
+    `deploys with kubectl apply -k ${overlay.replace(ROOT, '')}`,
     12,
     checked(async () => {
       isDeployed = true
@@ -208,17 +210,17 @@ describe('the suite on a cluster', () => {
     }),
   )
 
-  step('applied again', 3, async () => {
+  step('changes no pod and no secret when applied again', 3, async () => {
     const now = async () => ({ secrets: await secretVersions(), pods: await Promise.all(SERVICES.map(podsOf)) })
     const before = await now()
     await kubectl(['apply', '--kustomize', overlay])
     await pause(STEADY_MS)
     expect(await now()).toEqual(before)
-    return 'every pod and every password is the same'
+    return 'every pod and every secret is the same'
   })
 
   neededStep(
-    "the seed's four calls through the Service",
+    'handles the four calls of the original suite through the Service',
     3,
     checked(async () => {
       const seen = await throughService(async (http) => {
@@ -245,8 +247,8 @@ describe('the suite on a cluster', () => {
     }),
   )
 
-  neededStep('load', 4, async () => {
-    setAsideBefore = setAside(await queues())
+  neededStep('handles load without a failed call', 4, async () => {
+    deadLettersBefore = countDeadLetters(await queues())
     const [image] = imagesIn(await rendered(overlay)).filter((name) => /(^|\/)ims\/consumer_two:/.test(name))
     load = new LoadPod(run, image ?? '')
     await load.start()
@@ -255,7 +257,7 @@ describe('the suite on a cluster', () => {
 
   for (const service of SERVICES)
     step(
-      `rolling update of ${service}`,
+      `updates ${service} without a failed call`,
       8,
       checked(async () => {
         const [old] = await podsOf(service)
@@ -269,7 +271,7 @@ describe('the suite on a cluster', () => {
     )
 
   step(
-    'an update that cannot start, rolled back',
+    'rolls back an update that cannot start, without a failed call',
     8,
     checked(async () => {
       const [running] = await podsOf('producer')
@@ -277,23 +279,23 @@ describe('the suite on a cluster', () => {
         await inNamespace(['set', 'image', 'deployment/producer', `producer=registry.invalid/ims/producer:none-${run}`])
         const asked = inNamespace(['rollout', 'status', 'deployment/producer', '--timeout=20s'])
         const outcome = await asked.then(() => 'rolled out', String)
-        // In any case, the later steps need a working producer.
+        // Undone before any check, because later steps need a working producer.
         await inNamespace(['rollout', 'undo', 'deployment/producer'])
         await rolledOut('producer')
         expect(outcome).toMatch(/timed out|exceeded/)
       })
       expect((await podsOf('producer')).map(({ uid }) => uid)).toEqual([running?.uid])
-      return `the producer that ran goes on, ${noneFailed(share)}`
+      return `the same producer still runs, ${noneFailed(share)}`
     }),
   )
 
   for (const component of [...SERVICES, ...SERVERS])
     step(
-      `kill of ${component}`,
+      `loses no accepted item when ${component} is killed`,
       10,
       checked(async () => {
         const [victim] = await podsOf(component)
-        // A StatefulSet's pod is not deleted by force, because its successor would find the volume still in use.
+        // Force deletion of a StatefulSet's pod would start its replacement while the volume is still in use.
         const isServer = SERVERS.some((server) => server === component)
         const how = isServer ? ['--grace-period=1'] : ['--grace-period=0', '--force']
         let backAfterMs = 0
@@ -315,7 +317,7 @@ describe('the suite on a cluster', () => {
       }),
     )
 
-  step('network policies', 2, async () => {
+  step('enforces the network policies', 2, async () => {
     expect(await connects('consumer-two', 'mysql', 3306)).toBe('open')
     expect(await connects('consumer-one', 'rabbitmq', 5672)).toBe('open')
     const refused = [await connects('consumer-one', 'mysql', 3306), await connects('producer', 'mysql', 3306)]
@@ -323,15 +325,17 @@ describe('the suite on a cluster', () => {
       return 'consumer_one and the producer cannot reach MySQL, consumer_two can'
     if (refused.every((each) => each === 'open'))
       return {
-        detail: 'accepted, but not enforced by this cluster: its network plugin does not know them',
-        isLess: true,
+        detail: 'the cluster accepts them but does not enforce them: its network plugin does not support them',
+        isPartial: true,
       }
-    throw new Error(`consumer_one and the producer find MySQL's port ${refused.join(' and ')}: both should be refused`)
+    throw new Error(
+      `MySQL's port is ${refused.join(' and ')} for consumer_one and the producer: it must be closed for both`,
+    )
   })
 
   for (const consumer of consumers)
     step(
-      `${consumer} scaled 1 → 3 → 1`,
+      `scales ${consumer} from 1 to 3 and back without a failed call`,
       8,
       checked(async () => {
         const share = await load.during(async () => {
@@ -346,7 +350,7 @@ describe('the suite on a cluster', () => {
     )
 
   step(
-    'evictions',
+    'evicts one of two consumer_two pods, and the disruption budget protects the other',
     6,
     checked(async () => {
       const budget = ['get', 'poddisruptionbudget', 'consumer-two', '--output=jsonpath={.status.disruptionsAllowed}']
@@ -360,23 +364,23 @@ describe('the suite on a cluster', () => {
       })
       expect(outcomes[0]).toBe('evicted')
       expect(outcomes[1]).toContain('disruption budget')
-      return `of two, one is let go and the other is not: ${noneFailed(share)}`
+      return `one of two was evicted: ${noneFailed(share)}`
     }),
   )
 
   step(
-    'node drain',
+    'drains a node without a failed call',
     12,
     checked(async () => {
       const found = await nodes()
       if (found.length > 1) return noneFailed(await load.during(drainTheProducersNode))
       const share = await load.during(async () => await drainTheOnlyNode(found[0]?.name ?? ''))
-      return `there is one node: of two consumer_two one leaves, and the budget keeps the other, ${noneFailed(share)}`
+      return `only one node: one of two consumer_two pods was evicted, the disruption budget kept the other, ${noneFailed(share)}`
     }),
   )
 
   step(
-    'everything accepted',
+    'has every accepted item, no message in a queue and no new dead letter',
     5,
     checked(async () => {
       const { calls, failed, slowestMs } = await load.stop()
@@ -386,16 +390,16 @@ describe('the suite on a cluster', () => {
         async () => {
           const all = await queues()
           expect([...all].filter(([name, { messages }]) => messages > 0 && !name.endsWith('.dead-letter'))).toEqual([])
-          expect(setAside(all)).toBe(setAsideBefore)
+          expect(countDeadLetters(all)).toBe(deadLettersBefore)
         },
         { withinMs: MINUTE_MS },
       )
-      return `${applied} items are listed, each once, none was set aside, no queue holds a message; ${calls} calls in all, ${failed} failed, slowest ${slowestMs} ms`
+      return `${applied} items are listed, none was dead-lettered, no queue has a message; ${calls} calls in total, ${failed} failed, slowest ${slowestMs} ms`
     }),
   )
 
   step(
-    'deleted and applied again',
+    'keeps items and messages when it is deleted and deployed again',
     20,
     checked(async () => {
       const listed = (await skusLabelled(run)).length
@@ -407,15 +411,15 @@ describe('the suite on a cluster', () => {
       await removeAll()
       await deploy()
       await until(async () => expect(await skusLabelled(run)).toHaveLength(listed + 1), { withinMs: MINUTE_MS })
-      return `${listed} items are still there, and a message that waited on its queue was applied`
+      return `${listed} items are still there, and a message that waited in its queue was applied`
     }),
   )
 
-  step('cleared up', 15, async () => {
+  step('deletes the items of this run', 15, async () => {
     const skus = await skusLabelled(run)
     await throughService(async (http) => {
       const left = [...skus]
-      // Several at once: after a long run there are thousands.
+      // Concurrently, because a long run leaves thousands.
       const some = async () => {
         for (let sku = left.pop(); sku !== undefined; sku = left.pop())
           await call(`${http}/stock_management`, { json: { sku } })

@@ -1,6 +1,6 @@
-// Faults of RabbitMQ: killed, restarted, connections closed by force, alarms, a queue deleted.
+// Faults of RabbitMQ: it is killed or restarted, it closes all connections, it has an alarm, or a queue is deleted.
 import { eventually } from 'testkit'
-import { replicasOf } from '../world.ts'
+import { replicasOf } from '../testbed.ts'
 import type { Fault, Scene } from './fault.ts'
 
 const EFFECT_WITHIN_MS = 5_000
@@ -10,13 +10,13 @@ const killed: Fault = {
   kind: 'broker kill -9',
   group: 'broker',
   weight: 5,
-  strike: async ({ world, random }) => {
-    const { rabbitmq } = world.stack.servers
+  inject: async ({ testbed, random }) => {
+    const { rabbitmq } = testbed.stack.servers
     await rabbitmq.kill()
     return {
       note: '',
       lastsMs: random.whole(0, 1_000),
-      heal: async () => {
+      repair: async () => {
         await rabbitmq.start()
         return true
       },
@@ -28,13 +28,13 @@ const restarted: Fault = {
   kind: 'broker stop and start',
   group: 'broker',
   weight: 3,
-  strike: async ({ world, random }) => {
-    const { rabbitmq } = world.stack.servers
+  inject: async ({ testbed, random }) => {
+    const { rabbitmq } = testbed.stack.servers
     await rabbitmq.stop()
     return {
       note: '',
       lastsMs: random.whole(0, 1_000),
-      heal: async () => {
+      repair: async () => {
         await rabbitmq.start()
         return true
       },
@@ -46,24 +46,24 @@ const connectionsClosed: Fault = {
   kind: 'broker closes all connections',
   group: 'broker',
   weight: 6,
-  strike: async ({ world }) => {
-    const before = accepted({ world })
-    await world.stack.servers.rabbitmq.ctl(
+  inject: async ({ testbed }) => {
+    const before = accepted({ testbed })
+    await testbed.stack.servers.rabbitmq.ctl(
       'close_all_connections',
       '--vhost',
-      world.stack.space.rabbitmq.vhost,
+      testbed.stack.space.rabbitmq.vhost,
       'fault',
     )
     return {
       note: '',
       lastsMs: 200,
-      heal: async () => await becomesTrue(() => accepted({ world }) > before),
+      repair: async () => await becomesTrue(() => accepted({ testbed }) > before),
     }
   },
 }
 
-const accepted = ({ world }: Pick<Scene, 'world'>): number =>
-  [...world.amqp.values()].reduce((sum, proxy) => sum + proxy.accepted, 0)
+const accepted = ({ testbed }: Pick<Scene, 'testbed'>): number =>
+  [...testbed.amqp.values()].reduce((sum, proxy) => sum + proxy.accepted, 0)
 
 /** An alarm takes effect when the producer reports that it is blocked. */
 function alarm(kind: string, on: readonly string[], off: readonly string[]): Fault {
@@ -71,16 +71,16 @@ function alarm(kind: string, on: readonly string[], off: readonly string[]): Fau
     kind,
     group: 'broker',
     weight: 3,
-    strike: async ({ world, random }) => {
-      const { rabbitmq } = world.stack.servers
+    inject: async ({ testbed, random }) => {
+      const { rabbitmq } = testbed.stack.servers
       await rabbitmq.ctl(...on)
       const blocked = await becomesTrue(async () =>
-        /block/.test((await world.stack.service('producer').notReady()) ?? ''),
+        /block/.test((await testbed.stack.service('producer').notReady()) ?? ''),
       )
       return {
         note: '',
         lastsMs: random.whole(0, 1_500),
-        heal: async () => {
+        repair: async () => {
           await rabbitmq.ctl(...off)
           return blocked
         },
@@ -89,12 +89,12 @@ function alarm(kind: string, on: readonly string[], off: readonly string[]): Fau
   }
 }
 
-/** A queue is deleted with its messages, which no client can prevent. So it is deleted while it is empty and its consumers are frozen. */
+/** Deleting a queue deletes its messages, which no client can prevent. So the queue is deleted while it is empty and its consumers are frozen. */
 const queueDeleted: Fault = {
   kind: 'queue deleted',
   group: 'broker',
   weight: 4,
-  strike: async ({ world, clients, random }) => {
+  inject: async ({ testbed, clients, random }) => {
     const [queue, consumer] = random.pick([
       ['healthcheck', 'consumer_one'],
       ['create_item', 'consumer_two'],
@@ -102,17 +102,17 @@ const queueDeleted: Fault = {
       ['order_processing', 'consumer_four'],
     ] as const)
     await clients.hold()
-    const isEmpty = await becomesTrue(async () => (await messagesIn({ world })).get(queue) === 0, EMPTY_WITHIN_MS)
-    const victims = replicasOf(consumer).map((name) => world.stack.service(name))
+    const isEmpty = await becomesTrue(async () => (await messagesIn({ testbed })).get(queue) === 0, EMPTY_WITHIN_MS)
+    const victims = replicasOf(consumer).map((name) => testbed.stack.service(name))
     if (isEmpty) {
       for (const victim of victims) victim.kill('SIGSTOP')
-      await world.stack.channel.deleteQueue(queue)
+      await testbed.stack.channel.deleteQueue(queue)
     }
     clients.resume()
     return {
       note: queue,
       lastsMs: random.whole(300, 1_500),
-      heal: async () => {
+      repair: async () => {
         for (const victim of victims) victim.kill('SIGCONT')
         return isEmpty
       },
@@ -120,9 +120,9 @@ const queueDeleted: Fault = {
   },
 }
 
-/** Messages of each queue of the run, ready and unacknowledged. */
-export async function messagesIn({ world }: Pick<Scene, 'world'>): Promise<Map<string, number>> {
-  const { servers, space } = world.stack
+/** The number of messages in each queue of the run, ready and unacknowledged. */
+export async function messagesIn({ testbed }: Pick<Scene, 'testbed'>): Promise<Map<string, number>> {
+  const { servers, space } = testbed.stack
   const text = await servers.rabbitmq.ctl('list_queues', '--vhost', space.rabbitmq.vhost, 'name', 'messages')
   const lines = text.split('\n').map((line) => line.split('\t'))
   return new Map(

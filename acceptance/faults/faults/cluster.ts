@@ -1,34 +1,35 @@
 // Faults of a database cluster: one node of three is killed.
-import { allReady } from '../world.ts'
+import { allReady } from '../testbed.ts'
 import { becomesTrue } from './broker.ts'
 import type { Fault } from './fault.ts'
 
-/** The other nodes give up on a node after five seconds. A statement that waits for it can take as long. */
+/** The other nodes remove a node after five seconds. A statement that waits for it can take as long. */
 const READY_WITHIN_MS = 20_000
 
 /** The first node is never killed, because the ledger reads from it. */
 const nodeKilled: Fault = {
   kind: 'one node of three killed',
-  // No other fault at the same time: all services have to be ready during this one.
+  // No other fault at the same time, because all services must be ready during this one.
   group: 'moment',
   weight: 15,
-  strike: async ({ world, sender, random }) => {
-    const [first, ...others] = world.cluster
+  inject: async ({ testbed, sender, random }) => {
+    const [first, ...others] = testbed.cluster
     const node = random.pick(others)
     await node.kill()
     const gaveUp = await becomesTrue(async () => {
       const size = await first?.sql("SHOW STATUS LIKE 'wsrep_cluster_size'")
       return size?.trim().endsWith(String(others.length)) ?? false
     }, READY_WITHIN_MS)
-    const areReady = await allReady(world, READY_WITHIN_MS).then(
+    const areReady = await allReady(testbed, READY_WITHIN_MS).then(
       () => true,
       () => false,
     )
-    if (!areReady) sender.history.lie(`with two nodes of three, services were not ready after ${READY_WITHIN_MS} ms`)
+    if (!areReady)
+      sender.history.reportContradiction(`with two nodes of three, services were not ready after ${READY_WITHIN_MS} ms`)
     return {
-      note: `node ${world.cluster.indexOf(node) + 1}`,
+      note: `node ${testbed.cluster.indexOf(node) + 1}`,
       lastsMs: random.whole(0, 5_000),
-      heal: async () => {
+      repair: async () => {
         await node.start()
         return gaveUp
       },

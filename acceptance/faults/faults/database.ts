@@ -1,4 +1,4 @@
-// Faults of MySQL: killed, stopped for a while, deadlocks, connections killed, read-only, failover.
+// Faults of MySQL: it is killed or stopped, its connections are killed, it is read-only, it fails over, or there are deadlocks.
 import { setTimeout as pause } from 'node:timers/promises'
 import type { RowDataPacket } from 'mysql2/promise'
 import { createdIsListed, crowd } from '../workload/scenarios.ts'
@@ -9,13 +9,13 @@ const killed: Fault = {
   kind: 'database kill -9',
   group: 'database',
   weight: 5,
-  strike: async ({ world, random }) => {
-    const { mysql } = world.stack.servers
+  inject: async ({ testbed, random }) => {
+    const { mysql } = testbed.stack.servers
     await mysql.kill()
     return {
       note: '',
       lastsMs: random.whole(0, 1_500),
-      heal: async () => {
+      repair: async () => {
         await mysql.start()
         return true
       },
@@ -27,14 +27,14 @@ const stoppedFor = (kind: string, weight: number, minMs: number, maxMs: number):
   kind,
   group: 'database',
   weight,
-  strike: async ({ world, random }) => {
-    const { mysql } = world.stack.servers
+  inject: async ({ testbed, random }) => {
+    const { mysql } = testbed.stack.servers
     await mysql.stop()
     const lastsMs = random.whole(minMs, maxMs)
     return {
       note: `${lastsMs} ms`,
       lastsMs,
-      heal: async () => {
+      repair: async () => {
         await mysql.start()
         return true
       },
@@ -46,14 +46,14 @@ const connectionsKilled: Fault = {
   kind: 'database connections killed',
   group: 'database',
   weight: 6,
-  strike: async ({ world }) => {
-    const { mysql } = world.stack.servers
-    const { user } = world.account
+  inject: async ({ testbed }) => {
+    const { mysql } = testbed.stack.servers
+    const { user } = testbed.account
     const ids = await mysql.sql(`SELECT id FROM information_schema.processlist WHERE user = '${user}'`)
     const killed = ids.split('\n').filter((id) => id !== '')
-    // A connection that has ended meanwhile must not protect the others.
+    // If a connection has already ended, the others must still be killed.
     for (const id of killed) await mysql.sql(`KILL ${id}`).catch(() => {})
-    return { note: `${killed.length}`, lastsMs: 0, heal: async () => killed.length > 0 }
+    return { note: `${killed.length}`, lastsMs: 0, repair: async () => killed.length > 0 }
   },
 }
 
@@ -61,10 +61,10 @@ const readOnly: Fault = {
   kind: 'database read-only',
   group: 'database',
   weight: 4,
-  strike: async ({ world, random }) => {
-    const { mysql } = world.stack.servers
+  inject: async ({ testbed, random }) => {
+    const { mysql } = testbed.stack.servers
     await mysql.sql('SET GLOBAL read_only = ON')
-    const refused = await world.stack.pool
+    const refused = await testbed.stack.pool
       .query("INSERT INTO effect (kind, sku, name) VALUES ('insert', 'never', 'never')")
       .then(
         () => false,
@@ -73,7 +73,7 @@ const readOnly: Fault = {
     return {
       note: '',
       lastsMs: random.whole(200, 3_000),
-      heal: async () => {
+      repair: async () => {
         await mysql.sql('SET GLOBAL read_only = OFF')
         return refused
       },
@@ -90,39 +90,42 @@ const READ_ONLY_ERROR = {
 }
 
 /**
- * The host name moved to a new server: open connections still lead to the old one, which is now read-only, and new
- * connections lead to a server that accepts writes. One server plays both, as if replication had no delay.
+ * Simulates that the host name moves to a new server. Open connections still lead to the old server, which is now
+ * read-only, and new connections lead to the new one. One server has both roles, as if replication had no delay.
  */
 const failedOver: Fault = {
   kind: 'database failed over, the old server read-only',
   group: 'database',
   weight: 5,
-  strike: async ({ world, sender, random }) => {
-    const ways = [...world.mysql.values()]
+  inject: async ({ testbed, sender, random }) => {
+    const proxies = [...testbed.mysql.values()]
     // Every write starts with this statement.
-    const refusals = ways.map((way) => way.refuse('INSERT INTO', READ_ONLY_ERROR, Number.POSITIVE_INFINITY, 'open'))
+    const refusals = proxies.map((proxy) =>
+      proxy.refuse('INSERT INTO', READ_ONLY_ERROR, Number.POSITIVE_INFINITY, 'open'),
+    )
     const count = () => refusals.reduce((sum, each) => sum + each.count, 0)
     const moved = await becomesTrue(async () => {
       const before = count()
       await crowd(sender, random, createdIsListed, CROWD)
       return before > 0 && count() === before
     }, MOVED_WITHIN_MS)
-    if (!moved) sender.history.lie(`services still wrote to a read-only server after ${MOVED_WITHIN_MS} ms`)
+    if (!moved)
+      sender.history.reportContradiction(`services still wrote to a read-only server after ${MOVED_WITHIN_MS} ms`)
     for (const each of refusals) each.end()
-    return { note: `${count()} writes refused`, lastsMs: 0, heal: async () => count() > 0 }
+    return { note: `${count()} writes refused`, lastsMs: 0, repair: async () => count() > 0 }
   },
 }
-/** Rows that a rival writes first, so that InnoDB chooses the consumer as the cheaper victim. */
+/** The rival first writes this many rows, so that InnoDB rolls back the consumer, which has written less. */
 const RIVAL_ROWS = 3_000
 
-/** A rival locks the inventory, lets a consumer write its inbox and wait, then locks the inbox: one of the two must lose. */
+/** A rival locks the inventory, lets a consumer write its inbox and wait, and then locks the inbox. InnoDB rolls back one of the two. */
 const deadlock: Fault = {
   kind: 'database deadlock',
   group: 'database',
   weight: 5,
-  strike: async ({ world }) => {
-    const before = await deadlocks({ world })
-    const connection = await world.stack.pool.getConnection()
+  inject: async ({ testbed }) => {
+    const before = await deadlocks({ testbed })
+    const connection = await testbed.stack.pool.getConnection()
     try {
       await connection.query('CREATE TABLE IF NOT EXISTS rival (id BIGINT AUTO_INCREMENT PRIMARY KEY) ENGINE = InnoDB')
       await connection.query('START TRANSACTION')
@@ -132,20 +135,20 @@ const deadlock: Fault = {
       await connection.query<RowDataPacket[]>('SELECT COUNT(*) FROM inbox FOR UPDATE')
       await connection.query('ROLLBACK')
     } catch {
-      // The rival lost, which is still a deadlock.
+      // InnoDB rolled back the rival, which is still a deadlock.
     } finally {
       connection.destroy()
     }
     return {
       note: '',
       lastsMs: 0,
-      heal: async () => await becomesTrue(async () => (await deadlocks({ world })) > before),
+      repair: async () => await becomesTrue(async () => (await deadlocks({ testbed })) > before),
     }
   },
 }
 
-export async function deadlocks({ world }: Pick<Scene, 'world'>): Promise<number> {
-  const text = await world.stack.servers.mysql.sql(
+export async function deadlocks({ testbed }: Pick<Scene, 'testbed'>): Promise<number> {
+  const text = await testbed.stack.servers.mysql.sql(
     "SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'",
   )
   return Number(text.trim())
@@ -160,5 +163,5 @@ export const databaseFaults: readonly Fault[] = [
   deadlock,
 ]
 
-/** Too long for the ordinary mix. A run of ten minutes has it once. */
+/** Too long for the normal mix. A run of at least five minutes has this fault once. */
 export const databaseAwayForAMinute = stoppedFor('database stopped for a minute', 1, 60_000, 60_000)

@@ -1,17 +1,16 @@
 // The interface of every fault.
-
 import type { Random } from '../random.ts'
+import type { Testbed } from '../testbed.ts'
 import type { Clients } from '../workload/clients.ts'
 import type { Sender } from '../workload/requests.ts'
-import type { World } from '../world.ts'
 
 /** Faults of one group never run at the same time, because they would undo each other. */
 export type Group = 'services' | 'broker' | 'database' | 'amqp leg' | 'mysql leg' | 'moment'
 
 export interface Scene {
-  readonly world: World
+  readonly testbed: Testbed
   readonly clients: Clients
-  /** For messages that a fault needs in flight at the right time. */
+  /** Sends the messages that a fault needs in flight at the right time. */
   readonly sender: Sender
   readonly random: Random
   readonly interrupted: AbortSignal
@@ -23,14 +22,14 @@ export interface Fault {
   readonly group: Group
   readonly weight: number
   /** Causes the fault, and resolves when it is in place. */
-  strike(scene: Scene): Promise<Struck>
+  inject(scene: Scene): Promise<Injected>
 }
 
-export interface Struck {
-  /** What exactly was done, for the reader of the output. */
+export interface Injected {
+  /** Details for the output, such as the affected service. */
   readonly note: string
-  /** The duration, in milliseconds. */
+  /** How long the fault lasts. */
   readonly lastsMs: number
-  /** Ends it. Resolves with whether it took effect at all. */
-  heal(): Promise<boolean>
+  /** Ends the fault. Resolves with true if the fault took effect. */
+  repair(): Promise<boolean>
 }

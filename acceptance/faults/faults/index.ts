@@ -25,7 +25,7 @@ export const faults: readonly Fault[] = [
   ...redriveFaults,
 ]
 
-/** The faults of a run on a cluster, whose nodes have no proxies. */
+/** The faults of a run on a database cluster. There are no proxies to its nodes. */
 export const faultsOfCluster: readonly Fault[] = [
   ...clusterFaults,
   ...faults.filter(({ group }) => ['services', 'broker', 'amqp leg'].includes(group)),

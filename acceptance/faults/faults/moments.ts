@@ -1,9 +1,9 @@
-// Faults at the worst moments: between commit and ack, between the broker's acceptance and its confirm, and with a late ack.
+// Faults at critical moments: between commit and ack, between a publish and its confirm, and with a late ack.
 import { setTimeout as pause } from 'node:timers/promises'
 import type { TcpProxy } from 'testkit'
 import type { ReplicaName } from '../../test/stack.ts'
+import { replicasOf, WRITERS } from '../testbed.ts'
 import { ITEM, itemOf, publishOnceOrTwice } from '../workload/requests.ts'
-import { replicasOf, WRITERS } from '../world.ts'
 import { becomesTrue } from './broker.ts'
 import type { Fault, Scene } from './fault.ts'
 
@@ -13,10 +13,10 @@ const BACKLOG_MESSAGES = 400
 export const within = async (promise: Promise<void>, ms: number): Promise<boolean> =>
   await Promise.race([promise.then(() => true), pause(ms, false)])
 
-function waysOf({ world }: Scene, name: ReplicaName): { amqp: TcpProxy; mysql: TcpProxy } {
-  const amqp = world.amqp.get(name)
-  const mysql = world.mysql.get(name)
-  if (amqp === undefined || mysql === undefined) throw new Error(`${name} has no way to both servers`)
+function proxiesOf({ testbed }: Scene, name: ReplicaName): { amqp: TcpProxy; mysql: TcpProxy } {
+  const amqp = testbed.amqp.get(name)
+  const mysql = testbed.mysql.get(name)
+  if (amqp === undefined || mysql === undefined) throw new Error(`${name} does not have a proxy to each server`)
   return { amqp, mysql }
 }
 
@@ -24,11 +24,11 @@ const killedBeforeAck: Fault = {
   kind: 'consumer killed between commit and ack',
   group: 'moment',
   weight: 6,
-  strike: async (scene) => {
+  inject: async (scene) => {
     const name = scene.random.pick(WRITERS)
-    const held = waysOf(scene, name).mysql.holdAnswerTo('COMMIT')
+    const held = proxiesOf(scene, name).mysql.holdAnswerTo('COMMIT')
     const committed = await within(held.answered, COMES_WITHIN_MS)
-    const victim = scene.world.stack.service(name)
+    const victim = scene.testbed.stack.service(name)
     if (committed) {
       victim.kill('SIGKILL')
       await victim.exited
@@ -37,24 +37,24 @@ const killedBeforeAck: Fault = {
     return {
       note: name,
       lastsMs: 0,
-      heal: async () => {
-        if (committed) await scene.world.restart(name)
+      repair: async () => {
+        if (committed) await scene.testbed.restart(name)
         return committed
       },
     }
   },
 }
 
-const commitAnswerLost: Fault = {
-  kind: 'answer to a commit lost',
+const commitResponseLost: Fault = {
+  kind: 'response to a commit lost',
   group: 'moment',
   weight: 5,
-  strike: async (scene) => {
+  inject: async (scene) => {
     const name = scene.random.pick(WRITERS)
-    const held = waysOf(scene, name).mysql.holdAnswerTo('COMMIT')
+    const held = proxiesOf(scene, name).mysql.holdAnswerTo('COMMIT')
     const committed = await within(held.answered, COMES_WITHIN_MS)
     held.lose()
-    return { note: name, lastsMs: 0, heal: async () => committed }
+    return { note: name, lastsMs: 0, repair: async () => committed }
   },
 }
 
@@ -62,53 +62,53 @@ const confirmLost: Fault = {
   kind: 'confirms of the broker lost',
   group: 'moment',
   weight: 5,
-  strike: async (scene) => {
-    const way = scene.world.amqp.get('producer')
-    if (way === undefined) throw new Error('the producer has no way to the broker')
-    const before = way.passedBytes
-    way.weather({ kind: 'black hole', towards: 'client' })
+  inject: async (scene) => {
+    const proxy = scene.testbed.amqp.get('producer')
+    if (proxy === undefined) throw new Error('the producer has no proxy to the broker')
+    const before = proxy.passedBytes
+    proxy.weather({ kind: 'black hole', towards: 'client' })
     await pause(scene.random.whole(50, 500))
-    const sent = way.passedBytes > before
-    const cut = way.cut()
-    way.weather(undefined)
-    return { note: '', lastsMs: 0, heal: async () => sent && cut > 0 }
+    const sent = proxy.passedBytes > before
+    const cut = proxy.cut()
+    proxy.weather(undefined)
+    return { note: '', lastsMs: 0, repair: async () => sent && cut > 0 }
   },
 }
 
-/** Everything that the producer writes disappears with its connection, so none of it may have been answered with 200. */
-const publishesSwallowed: Fault = {
-  kind: 'publishes swallowed before the broker',
+/** Everything that the producer writes is lost with its connection, so it must not return 200 for any of these messages. */
+const publishesLost: Fault = {
+  kind: 'publishes lost before the broker',
   group: 'moment',
   weight: 5,
-  strike: async (scene) => {
-    const way = scene.world.amqp.get('producer')
-    if (way === undefined) throw new Error('the producer has no way to the broker')
-    way.weather({ kind: 'black hole', towards: 'server' })
+  inject: async (scene) => {
+    const proxy = scene.testbed.amqp.get('producer')
+    if (proxy === undefined) throw new Error('the producer has no proxy to the broker')
+    proxy.weather({ kind: 'black hole', towards: 'server' })
     await pause(scene.random.whole(100, 600))
-    const cut = way.cut()
-    way.weather(undefined)
-    return { note: '', lastsMs: 0, heal: async () => cut > 0 }
+    const cut = proxy.cut()
+    proxy.weather(undefined)
+    return { note: '', lastsMs: 0, repair: async () => cut > 0 }
   },
 }
 
 /**
- * The connection is lost while the database works on a batch, the messages are redelivered on a new channel, the batch
- * ends, and the process is killed before the next batch does. An ack of the old batch on the new channel would
- * acknowledge messages that nobody applied.
+ * The connection is lost while the database processes a batch. The messages are redelivered on a new channel, the batch
+ * ends, and the process is killed before the next batch ends. An ack of the old batch on the new channel would
+ * acknowledge messages that were not applied.
  */
-const ackOfLostChannel: Fault = {
-  kind: 'ack of a channel that is gone',
+const ackOfClosedChannel: Fault = {
+  kind: 'ack of a closed channel',
   group: 'moment',
   weight: 4,
-  strike: async (scene) => {
+  inject: async (scene) => {
     const name = 'consumer_two'
-    const { amqp, mysql } = waysOf(scene, name)
-    const victim = scene.world.stack.service(name)
+    const { amqp, mysql } = proxiesOf(scene, name)
+    const victim = scene.testbed.stack.service(name)
     // Another replica would apply the redelivered messages.
     const others = replicasOf(name).filter((other) => other !== name)
-    for (const other of others) scene.world.stack.service(other).kill('SIGTERM')
-    for (const other of others) await scene.world.stack.service(other).exited
-    // A new channel, whose delivery tags are small, so that they are also valid on the next one.
+    for (const other of others) scene.testbed.stack.service(other).kill('SIGTERM')
+    for (const other of others) await scene.testbed.stack.service(other).exited
+    // On a new channel the delivery tags are small, so that they are also valid on the next channel.
     amqp.cut()
     await becomesTrue(async () => (await victim.notReady()) === undefined, COMES_WITHIN_MS)
     await pause(150)
@@ -119,7 +119,7 @@ const ackOfLostChannel: Fault = {
       const before = amqp.accepted
       amqp.cut()
       await becomesTrue(() => amqp.accepted > before, COMES_WITHIN_MS)
-      await becomesTrue(async () => (await scene.world.stack.depth('create_item')) === 0, COMES_WITHIN_MS)
+      await becomesTrue(async () => (await scene.testbed.stack.depth('create_item')) === 0, COMES_WITHIN_MS)
       const next = mysql.holdAnswerTo('INSERT INTO inbox')
       held.release()
       await within(next.answered, 1_000)
@@ -132,16 +132,16 @@ const ackOfLostChannel: Fault = {
     return {
       note: name,
       lastsMs: 0,
-      heal: async () => {
-        if (committed) await scene.world.restart(name)
-        for (const other of others) await scene.world.restart(other)
+      repair: async () => {
+        if (committed) await scene.testbed.restart(name)
+        for (const other of others) await scene.testbed.restart(other)
         return committed
       },
     }
   },
 }
 
-/** Messages that wait behind the current batch. */
+/** Publishes messages that wait behind the current batch. */
 async function backlog({ sender, random }: Scene): Promise<void> {
   const { history } = sender
   const sent = Array.from({ length: BACKLOG_MESSAGES }, async () => {
@@ -156,8 +156,8 @@ async function backlog({ sender, random }: Scene): Promise<void> {
 
 export const momentFaults: readonly Fault[] = [
   killedBeforeAck,
-  commitAnswerLost,
+  commitResponseLost,
   confirmLost,
-  publishesSwallowed,
-  ackOfLostChannel,
+  publishesLost,
+  ackOfClosedChannel,
 ]

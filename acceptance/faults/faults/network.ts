@@ -1,4 +1,4 @@
-// Faults of the network: latency, little bandwidth, a black hole, resets, half-closed connections, cuts in the middle of a frame.
+// Faults of the network: latency, low bandwidth, black holes, resets, half-closed connections, and cuts in the middle of a frame.
 import type { TcpProxy, Weather } from 'testkit'
 import { becomesTrue } from './broker.ts'
 import type { Fault, Group, Scene } from './fault.ts'
@@ -9,10 +9,10 @@ interface Leg {
   proxies(scene: Scene): readonly TcpProxy[]
 }
 
-const amqpLeg: Leg = { name: 'AMQP', group: 'amqp leg', proxies: ({ world }) => [...world.amqp.values()] }
-const mysqlLeg: Leg = { name: 'MySQL', group: 'mysql leg', proxies: ({ world }) => [...world.mysql.values()] }
+const amqpLeg: Leg = { name: 'AMQP', group: 'amqp leg', proxies: ({ testbed }) => [...testbed.amqp.values()] }
+const mysqlLeg: Leg = { name: 'MySQL', group: 'mysql leg', proxies: ({ testbed }) => [...testbed.mysql.values()] }
 
-/** The proxy of one service, or, every third time, of all. */
+/** The proxy of one service or, every third time, the proxies of all services. */
 function some(scene: Scene, leg: Leg): readonly TcpProxy[] {
   const all = leg.proxies(scene)
   return scene.random.fraction() < 1 / 3 ? all : [scene.random.pick(all)]
@@ -26,15 +26,15 @@ function weatherFault(leg: Leg, kind: string, maxMs: number, weatherOf: (scene: 
     kind: `${leg.name} ${kind}`,
     group: leg.group,
     weight: 3,
-    strike: async (scene) => {
+    inject: async (scene) => {
       const hit = some(scene, leg)
       const weather = weatherOf(scene)
       for (const proxy of hit) proxy.weather(weather)
       const open = sum(hit, (proxy) => proxy.open)
       return {
-        note: `${hit.length} way(s)`,
+        note: `${hit.length} proxies`,
         lastsMs: scene.random.whole(300, maxMs),
-        heal: async () => {
+        repair: async () => {
           for (const proxy of hit) proxy.weather(undefined)
           return open > 0
         },
@@ -59,20 +59,20 @@ const bandwidth = (leg: Leg): Fault =>
     bytesPerS: random.whole(5_000, 100_000),
   }))
 
-/** Done at once, to open connections. Took effect when there was one. */
-function blow(leg: Leg, kind: string, strikeOn: (proxy: TcpProxy) => number): Fault {
+/** A fault that affects the open connections at once. It takes effect if there is one. */
+function blow(leg: Leg, kind: string, injectOn: (proxy: TcpProxy) => number): Fault {
   return {
     kind: `${leg.name} ${kind}`,
     group: leg.group,
     weight: 3,
-    strike: async (scene) => {
+    inject: async (scene) => {
       const hit = some(scene, leg)
-      const count = sum(hit, strikeOn)
+      const count = sum(hit, injectOn)
       return {
         note: `${count} connection(s)`,
         lastsMs: scene.random.whole(0, 300),
-        heal: async () => {
-          // A half-closed connection would stay so for as long as both sides accept it.
+        repair: async () => {
+          // A half-closed connection stays open for as long as both sides keep it.
           if (kind === 'half-close') for (const proxy of hit) proxy.cut()
           return count > 0
         },
@@ -85,15 +85,15 @@ const cutMidway = (leg: Leg): Fault => ({
   kind: `${leg.name} cut in the middle of a frame`,
   group: leg.group,
   weight: 3,
-  strike: async (scene) => {
+  inject: async (scene) => {
     const hit = some(scene, leg)
     const before = sum(hit, (proxy) => proxy.cutsMidway)
     for (const proxy of hit) proxy.cutMidway(true)
     const cut = await becomesTrue(() => sum(hit, (proxy) => proxy.cutsMidway) > before, 3_000)
     return {
-      note: `${hit.length} way(s)`,
+      note: `${hit.length} proxies`,
       lastsMs: scene.random.whole(0, 500),
-      heal: async () => {
+      repair: async () => {
         for (const proxy of hit) proxy.cutMidway(false)
         return cut
       },
@@ -101,14 +101,14 @@ const cutMidway = (leg: Leg): Fault => ({
   },
 })
 
-/** The number of bytes from the server after which a new connection is reset: from none to the middle of a channel's set-up. */
+/** A new connection is reset after this many bytes from the server. The values go from none to the middle of opening a channel. */
 const SET_UP_BYTES = [0, 1, 8, 60, 300, 560, 620, 700]
 
 const cutInSetUp = (leg: Leg): Fault => ({
   kind: `${leg.name} cut during connection set-up`,
   group: leg.group,
   weight: 3,
-  strike: async (scene) => {
+  inject: async (scene) => {
     const hit = some(scene, leg)
     const bytes = scene.random.pick(SET_UP_BYTES)
     const before = sum(hit, (proxy) => proxy.accepted)
@@ -120,10 +120,10 @@ const cutInSetUp = (leg: Leg): Fault => ({
     return {
       note: `after ${bytes} bytes`,
       lastsMs: scene.random.whole(300, 1_500),
-      heal: async () => {
+      repair: async () => {
         for (const proxy of hit) {
           proxy.cutAfterBytes(undefined)
-          // A connection that was accepted with a limit could be cut by it at any later time.
+          // The limit of an accepted connection stays, and could cut the connection at any later time.
           proxy.cut()
         }
         return tried
@@ -132,12 +132,12 @@ const cutInSetUp = (leg: Leg): Fault => ({
   },
 })
 
-/** Like a broker that is being drained: with its own close, at once or some responses later. */
+/** Acts like a broker that is being drained: it closes new connections with its own close method, at once or some responses later. */
 const closedAsOpened: Fault = {
   kind: 'AMQP connections closed as they open',
   group: 'amqp leg',
   weight: 6,
-  strike: async (scene) => {
+  inject: async (scene) => {
     const hit = some(scene, amqpLeg)
     const before = sum(hit, (proxy) => proxy.closedAsOpened)
     for (const proxy of hit) {
@@ -146,9 +146,9 @@ const closedAsOpened: Fault = {
     }
     const closed = await becomesTrue(() => sum(hit, (proxy) => proxy.closedAsOpened) > before)
     return {
-      note: `${hit.length} way(s)`,
+      note: `${hit.length} proxies`,
       lastsMs: scene.random.whole(0, 2_000),
-      heal: async () => {
+      repair: async () => {
         for (const proxy of hit) proxy.closeAsOpened(undefined)
         return closed
       },

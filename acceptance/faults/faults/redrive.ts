@@ -1,6 +1,5 @@
-// Dead letters are redriven while the broker blocks every publisher. Afterwards there must be no more of them than
-// before, and nothing applied twice.
-
+// Redrives dead letters while the broker blocks every publisher. Afterwards there must not be more dead letters than before,
+// and no message may be applied twice.
 import { setTimeout as pause } from 'node:timers/promises'
 import { start } from 'testkit'
 import { ROOT } from '../../test/stack.ts'
@@ -13,7 +12,7 @@ const WAIT_S = 5
 const SKUS = 20
 const REFUSED_FOR_EACH = 3
 const DRAINED_WITHIN_MS = 60_000
-/** Longer than the command waits for a confirm. */
+/** Longer than the confirm timeout of the command. */
 const BLOCKED_MAX_MS = 15_000
 const ENDS_WITHIN_MS = 60_000
 const TRIES_MAX = 5
@@ -21,11 +20,11 @@ const ALARM = ['set_vm_memory_high_watermark', '0.00001']
 const NO_ALARM = ['set_vm_memory_high_watermark', '0.4']
 
 /** Runs `dead-letters redrive create_item --all`. Resolves with its exit code, or 137 if it had to be killed. */
-async function redrive({ world }: Scene): Promise<number> {
+async function redrive({ testbed }: Scene): Promise<number> {
   const { child, ended } = start({
     command: [process.execPath, 'producer/src/dead-letters.ts', 'redrive', QUEUE, '--all', '--no-wait'],
     cwd: ROOT,
-    env: { PATH: process.env.PATH, ...world.stack.env },
+    env: { PATH: process.env.PATH, ...testbed.stack.env },
     stdio: 'ignore',
   })
   const timer = setTimeout(() => child.kill('SIGKILL'), ENDS_WITHIN_MS)
@@ -34,7 +33,7 @@ async function redrive({ world }: Scene): Promise<number> {
   return code ?? 137
 }
 
-/** The number of dead letters, once the queue itself is empty. Undefined if that takes too long. */
+/** Waits until the queue is empty, and resolves with the number of dead letters. Undefined if that takes too long. */
 async function lettersWhenDrained(scene: Scene): Promise<number | undefined> {
   let letters: number | undefined
   const isDrained = await becomesTrue(async () => {
@@ -45,7 +44,7 @@ async function lettersWhenDrained(scene: Scene): Promise<number | undefined> {
   return isDrained ? letters : undefined
 }
 
-/** Creates that are refused. Afterwards every other sku is free again, so that its create can be applied. */
+/** Sends creates that are refused. Afterwards deletes the item of every other sku, so that a redriven create can be applied. */
 async function refusals({ sender }: Scene): Promise<void> {
   const { history } = sender
   const one = async (_: unknown, index: number) => {
@@ -66,18 +65,18 @@ const underAlarm: Fault = {
   kind: 'redrive under a memory alarm',
   group: 'moment',
   weight: 4,
-  strike: async (scene) => {
-    const { world, clients, sender, random } = scene
+  inject: async (scene) => {
+    const { testbed, clients, sender, random } = scene
     const { history } = sender
-    const { rabbitmq } = world.stack.servers
+    const { rabbitmq } = testbed.stack.servers
     await clients.hold()
     const before = await refusals(scene).then(() => lettersWhenDrained(scene))
     const alarm = async () => {
       await rabbitmq.ctl(...ALARM)
       return await becomesTrue(async () => {
-        // The broker blocks a connection when something is published on it.
+        // The broker blocks a connection only when a message is published on it.
         void create(sender, history.unique('Sö'))
-        return /block/.test((await world.stack.service('producer').notReady()) ?? '')
+        return /block/.test((await testbed.stack.service('producer').notReady()) ?? '')
       })
     }
     const isAlarmFirst = random.fraction() < 0.7
@@ -89,20 +88,23 @@ const underAlarm: Fault = {
     await rabbitmq.ctl(...NO_ALARM)
     const code = await ended
     const after = await lettersWhenDrained(scene)
-    if (before === undefined || after === undefined) history.lie(`${QUEUE} was not drained before a redrive`)
-    else if (after > before) history.lie(`a redrive under a memory alarm left ${after} dead letters of ${before}`)
-    // When not all were redriven, the output also says to run the command again.
+    if (before === undefined || after === undefined)
+      history.reportContradiction(`${QUEUE} was not drained before a redrive`)
+    else if (after > before)
+      history.reportContradiction(`a redrive under a memory alarm left ${after} dead letters of ${before}`)
+    // If not all dead letters were redriven, the command tells the operator to run it again.
     let again = code
     for (let tries = 0; again !== 0 && tries < TRIES_MAX; tries += 1) again = await redrive(scene)
-    if (again !== 0) history.lie(`a redrive ended with ${again}, ${TRIES_MAX} times after the alarm was over`)
+    if (again !== 0)
+      history.reportContradiction(`a redrive ended with ${again}, ${TRIES_MAX} times after the alarm was over`)
     await lettersWhenDrained(scene)
-    // A message may have one dead letter for each time it was refused.
+    // From here on, a message may have one dead letter for each time that it was refused.
     history.disturbances.push({ fromMs: 0, untilMs: history.nowMs() })
     clients.resume()
     return {
       note: `${before} dead letters, exit code ${code}, ${after} afterwards`,
       lastsMs: 0,
-      heal: async () => isBlocked,
+      repair: async () => isBlocked,
     }
   },
 }

@@ -1,17 +1,16 @@
-// One replica fails, and the others must do its work: it is frozen inside its transaction, or cut off from the database.
-
+// One replica fails, and the others must take over: it is frozen inside its transaction, or cannot reach the database.
 import type { RowDataPacket } from 'mysql2/promise'
 import type { TcpProxy } from 'testkit'
 import type { Attempt } from '../history.ts'
+import { WRITERS } from '../testbed.ts'
 import { ITEM, itemOf, publish } from '../workload/requests.ts'
-import { WRITERS } from '../world.ts'
 import { becomesTrue, messagesIn } from './broker.ts'
 import type { Fault, Scene } from './fault.ts'
 import { within } from './moments.ts'
 
 const MESSAGES = 100
 const COMES_WITHIN_MS = 4_000
-/** The broker gives up on a connection after seconds, the database after ten, and a batch that waited for it is retried. */
+/** The broker closes a silent connection after some seconds and the database after ten. A batch that waited for its locks is retried. */
 const DONE_WITHIN_MS = 60_000
 
 type Writer = (typeof WRITERS)[number]
@@ -25,7 +24,7 @@ interface Work {
 const queueOf = (name: Writer) => (name.startsWith('consumer_two') ? 'create_item' : 'stock_management')
 
 /** Sends messages to the queue of `name`, and waits until all of them are recorded in the inbox. */
-async function workFor({ world, sender }: Scene, name: Writer): Promise<Work> {
+async function workFor({ testbed, sender }: Scene, name: Writer): Promise<Work> {
   const { history } = sender
   const since = performance.now()
   const queue = queueOf(name)
@@ -35,7 +34,7 @@ async function workFor({ world, sender }: Scene, name: Writer): Promise<Work> {
     const messageId = history.unique('message')
     const id = isCreate ? history.unique(ITEM) : messageId
     const one = history.begin({ id, kind: isCreate ? 'create' : 'delete', queue, sku, messageId })
-    // Only one attempt: a statement that fails on a duplicate would leave a frozen consumer without locks.
+    // Published only once, because a statement that fails on a duplicate would leave the frozen consumer without locks.
     await publish(sender, one, JSON.stringify(isCreate ? itemOf(id, sku) : { sku }))
     if (one.answer === 'accepted') history.expected.set(sku, isCreate ? id : undefined)
     return one
@@ -43,7 +42,7 @@ async function workFor({ world, sender }: Scene, name: Writer): Promise<Work> {
   const ids = (await Promise.all(sent)).filter(({ answer }) => answer === 'accepted').map(({ messageId }) => messageId)
   let done = 0
   await becomesTrue(async () => {
-    const [rows] = await world.stack.pool.query<RowDataPacket[]>(
+    const [rows] = await testbed.stack.pool.query<RowDataPacket[]>(
       'SELECT 1 FROM inbox WHERE queue = ? AND message_id IN (?)',
       [queue, ids],
     )
@@ -53,35 +52,38 @@ async function workFor({ world, sender }: Scene, name: Writer): Promise<Work> {
   return { done, all: ids.length, tookMs: performance.now() - since }
 }
 
-/** Records how long the others took. If they did not do all of it, a promise is broken. */
+/** Describes how long the others took. If they did not apply all messages, records a contradiction. */
 function judged({ sender }: Scene, what: string, { done, all, tookMs }: Work): string {
-  if (done < all) sender.history.lie(`${what}, and ${done} of ${all} messages were applied within ${DONE_WITHIN_MS} ms`)
+  if (done < all)
+    sender.history.reportContradiction(
+      `${what}, and ${done} of ${all} messages were applied within ${DONE_WITHIN_MS} ms`,
+    )
   return `the others did ${done} of ${all} in ${tookMs.toFixed(0)} ms`
 }
 
-function wayOf({ world }: Scene, name: Writer): TcpProxy {
-  const way = world.mysql.get(name)
-  if (way === undefined) throw new Error(`${name} has no way to the database`)
-  return way
+function proxyOf({ testbed }: Scene, name: Writer): TcpProxy {
+  const proxy = testbed.mysql.get(name)
+  if (proxy === undefined) throw new Error(`${name} has no proxy to the database`)
+  return proxy
 }
 
 /**
- * Its locks stay until the database gives up on its connection. Every other time it continues sooner, with messages
- * that others have by now.
+ * Its locks stay until the database closes its connection. In half of the cases it continues earlier, with messages
+ * that other replicas now have.
  */
 const frozenInTransaction: Fault = {
   kind: 'consumer frozen inside its transaction',
   group: 'moment',
   weight: 6,
-  strike: async (scene) => {
-    const { random, world, clients } = scene
+  inject: async (scene) => {
+    const { random, testbed, clients } = scene
     const name = random.pick(WRITERS)
     const goesOn = random.fraction() < 0.5
-    const victim = world.stack.service(name)
-    // Nobody else sends, so it is frozen while it holds messages that the test waits for.
+    const victim = testbed.stack.service(name)
+    // No other client sends, so the frozen consumer has messages that this fault waits for.
     await clients.hold()
     await becomesTrue(async () => (await messagesIn(scene)).get(queueOf(name)) === 0, DONE_WITHIN_MS)
-    const held = wayOf(scene, name).holdAnswerTo('INSERT INTO inbox')
+    const held = proxyOf(scene, name).holdAnswerTo('INSERT INTO inbox')
     const work = workFor(scene, name)
     const isInside = await within(held.answered, COMES_WITHIN_MS)
     if (isInside) victim.kill('SIGSTOP')
@@ -91,7 +93,7 @@ const frozenInTransaction: Fault = {
     return {
       note,
       lastsMs: goesOn ? random.whole(200, 8_000) : 0,
-      heal: async () => {
+      repair: async () => {
         victim.kill('SIGCONT')
         await work
         return isInside
@@ -104,20 +106,20 @@ const withoutDatabase: Fault = {
   kind: 'one replica without a database',
   group: 'moment',
   weight: 5,
-  strike: async (scene) => {
+  inject: async (scene) => {
     const { random } = scene
     const name = random.pick(WRITERS)
-    const way = wayOf(scene, name)
-    const before = way.turnedAway
-    way.turnAway(true)
-    way.cut()
+    const proxy = proxyOf(scene, name)
+    const before = proxy.turnedAway
+    proxy.turnAway(true)
+    proxy.cut()
     const work = await workFor(scene, name)
     return {
       note: `${name}: ${judged(scene, `${name} had no database`, work)}`,
       lastsMs: random.whole(0, 12_000),
-      heal: async () => {
-        way.turnAway(false)
-        return way.turnedAway > before
+      repair: async () => {
+        proxy.turnAway(false)
+        return proxy.turnedAway > before
       },
     }
   },

@@ -1,25 +1,25 @@
-// Faults of processes: killed, stopped, frozen, killed while they stop.
+// Faults of processes: they are killed, stopped, frozen, or killed or disconnected during shutdown.
 import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ServiceProcess } from '../../test/stack.ts'
-import { REPLICAS } from '../world.ts'
+import { REPLICAS } from '../testbed.ts'
 import type { Fault, Scene } from './fault.ts'
 
-const anyService = ({ world, random }: Scene): ServiceProcess => world.stack.service(random.pick(REPLICAS))
+const anyService = ({ testbed, random }: Scene): ServiceProcess => testbed.stack.service(random.pick(REPLICAS))
 
 const killed: Fault = {
   kind: 'service kill -9',
   group: 'services',
   weight: 10,
-  strike: async (scene) => {
+  inject: async (scene) => {
     const victim = anyService(scene)
     victim.kill('SIGKILL')
     const how = await victim.exited
     return {
       note: victim.name,
       lastsMs: scene.random.whole(0, 800),
-      heal: async () => {
-        await scene.world.restart(victim.name)
+      repair: async () => {
+        await scene.testbed.restart(victim.name)
         return how === 'SIGKILL'
       },
     }
@@ -30,15 +30,15 @@ const terminated: Fault = {
   kind: 'service SIGTERM',
   group: 'services',
   weight: 6,
-  strike: async (scene) => {
+  inject: async (scene) => {
     const victim = anyService(scene)
     victim.kill('SIGTERM')
     return {
       note: victim.name,
       lastsMs: scene.random.whole(0, 500),
-      heal: async () => {
+      repair: async () => {
         const code = await victim.exited
-        await scene.world.restart(victim.name)
+        await scene.testbed.restart(victim.name)
         return code !== 'SIGKILL'
       },
     }
@@ -49,7 +49,7 @@ const frozen: Fault = {
   kind: 'service SIGSTOP',
   group: 'services',
   weight: 6,
-  strike: async (scene) => {
+  inject: async (scene) => {
     const victim = anyService(scene)
     victim.kill('SIGSTOP')
     await pause(50)
@@ -57,7 +57,7 @@ const frozen: Fault = {
     return {
       note: victim.name,
       lastsMs: scene.random.whole(200, 5_000),
-      heal: async () => {
+      repair: async () => {
         victim.kill('SIGCONT')
         return stopped
       },
@@ -69,7 +69,7 @@ const killedWhileStopping: Fault = {
   kind: 'service killed during shutdown',
   group: 'services',
   weight: 5,
-  strike: async (scene) => {
+  inject: async (scene) => {
     const victim = anyService(scene)
     victim.kill('SIGTERM')
     await pause(scene.random.whole(1, 40))
@@ -78,8 +78,8 @@ const killedWhileStopping: Fault = {
     return {
       note: victim.name,
       lastsMs: 0,
-      heal: async () => {
-        await scene.world.restart(victim.name)
+      repair: async () => {
+        await scene.testbed.restart(victim.name)
         return how === 'SIGKILL'
       },
     }
@@ -90,18 +90,18 @@ const cutWhileStopping: Fault = {
   kind: 'broker cut off during shutdown',
   group: 'services',
   weight: 4,
-  strike: async (scene) => {
+  inject: async (scene) => {
     const victim = anyService(scene)
-    const way = scene.world.amqp.get(victim.name)
+    const proxy = scene.testbed.amqp.get(victim.name)
     victim.kill('SIGTERM')
     await pause(scene.random.whole(1, 40))
-    const cut = way?.cut() ?? 0
+    const cut = proxy?.cut() ?? 0
     return {
       note: victim.name,
       lastsMs: 0,
-      heal: async () => {
+      repair: async () => {
         await victim.exited
-        await scene.world.restart(victim.name)
+        await scene.testbed.restart(victim.name)
         return cut > 0
       },
     }
@@ -110,7 +110,7 @@ const cutWhileStopping: Fault = {
 
 export const serviceFaults: readonly Fault[] = [killed, terminated, frozen, killedWhileStopping, cutWhileStopping]
 
-/** Linux's letter for the state of a process. T means stopped. */
+/** The letter that Linux reports for the state of a process. T means stopped. */
 function stateOf(pid: number): string {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   return stat.charAt(stat.lastIndexOf(')') + 2)

@@ -1,14 +1,14 @@
-// Faults of sessions: the server changes the defaults of new ones.
+// Faults of database sessions: the defaults of new sessions change.
 import { z } from 'zod'
 import { createThenDelete, crowd } from '../workload/scenarios.ts'
 import { cutFromDatabase, readAsServices } from './account.ts'
 import type { Fault, Scene } from './fault.ts'
 
 interface Setting {
-  /** Names of the variable; the first one that the server knows is used. */
+  /** Names of the variable. The first one that the server knows is used. */
   readonly names: readonly string[]
   readonly worst: string
-  /** The expression that shows the change in a new session, and its value; by default the variable itself. */
+  /** The expression that shows the change in a new session, and its value. Default: the variable itself. */
   readonly seen?: readonly [string, string]
 }
 
@@ -28,14 +28,14 @@ const SETTINGS: readonly Setting[] = [
   { names: ['sql_mode'], worst: 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT' },
   { names: ['sql_mode'], worst: '' },
 ]
-/** Number of settings that are changed at once. */
+/** The number of settings that are changed at the same time. */
 const CHANGED = 3
 const CROWD = 60
 
 const shown = z.tuple([z.object({ value: z.union([z.string(), z.number()]).transform(String) })])
 
-async function change({ world, random }: Scene) {
-  const { mysql } = world.stack.servers
+async function change({ testbed, random }: Scene) {
+  const { mysql } = testbed.stack.servers
   const { names, worst, seen } = random.pick(SETTINGS)
   for (const name of names) {
     const before = await mysql.sql(`SELECT @@GLOBAL.${name}`).catch(() => undefined)
@@ -43,7 +43,7 @@ async function change({ world, random }: Scene) {
     const set = async (value: string) => await mysql.sql(`SET GLOBAL ${name} = ${literal(value)}`)
     await set(worst)
     const [expression, value] = seen ?? [`@@SESSION.${name}`, worst]
-    const [{ value: now }] = shown.parse(await readAsServices(world, `SELECT ${expression} AS value`))
+    const [{ value: now }] = shown.parse(await readAsServices(testbed, `SELECT ${expression} AS value`))
     return {
       note: `${name}='${worst}'`,
       taken: now === value,
@@ -53,7 +53,7 @@ async function change({ world, random }: Scene) {
       },
     }
   }
-  throw new Error(`the server knows none of ${names.join(', ')}`)
+  throw new Error(`the server has none of the variables ${names.join(', ')}`)
 }
 
 const literal = (value: string): string => (/^\d+$/.test(value) ? value : `'${value}'`)
@@ -62,19 +62,19 @@ const settingsChanged: Fault = {
   kind: 'database session settings changed',
   group: 'database',
   weight: 10,
-  strike: async (scene) => {
-    const { world, sender, random } = scene
+  inject: async (scene) => {
+    const { testbed, sender, random } = scene
     const changes: Awaited<ReturnType<typeof change>>[] = []
     for (let count = 0; count < CHANGED; count += 1) changes.push(await change(scene))
-    cutFromDatabase(world)
+    cutFromDatabase(testbed)
     // A row limit or chained transactions matter only for batches of many messages.
     await crowd(sender, random, createThenDelete, CROWD)
     return {
       note: changes.map(({ note }) => note).join(', '),
       lastsMs: random.whole(200, 1_500),
-      heal: async () => {
+      repair: async () => {
         for (const { restore } of changes.reverse()) await restore()
-        cutFromDatabase(world)
+        cutFromDatabase(testbed)
         return changes.some(({ taken }) => taken)
       },
     }

@@ -1,10 +1,10 @@
-// Faults of statements: killed at random, ROLLBACK or COMMIT refused, deadlocks between replicas.
+// Faults of statements: they are killed at random, ROLLBACK or COMMIT is refused, or replicas have deadlocks.
 import { setTimeout as pause } from 'node:timers/promises'
 import type { RowDataPacket } from 'mysql2/promise'
 import type { Refusals } from 'testkit'
+import { WRITERS } from '../testbed.ts'
 import { ITEM, itemOf, publishOnceOrTwice } from '../workload/requests.ts'
 import { createThenDelete, crowd, twoForOneSku } from '../workload/scenarios.ts'
-import { WRITERS } from '../world.ts'
 import { login } from './account.ts'
 import { becomesTrue, messagesIn } from './broker.ts'
 import { deadlocks } from './database.ts'
@@ -13,20 +13,20 @@ import type { Fault, Scene } from './fault.ts'
 const CROWD = 40
 const STORM_PAUSE_MS = 2
 
-/** Counts if it hits a connection that is running a statement. */
+/** Takes effect if it hits a connection that is running a statement. */
 const killStorm: Fault = {
   kind: 'statements killed at random',
   group: 'database',
   weight: 6,
-  strike: async ({ world, sender, random }) => {
-    const connection = await login(world)
+  inject: async ({ testbed, sender, random }) => {
+    const connection = await login(testbed)
     const lastsMs = random.whole(2_000, 6_000)
     let on = true
     let hit = 0
     const storm = async () => {
       while (on) {
-        // The services' account sees only its own connections, and may kill their statements.
-        // MySQL 9 cannot show a statement that has an emoji in it; the next look may.
+        // The services' account sees only its own connections, and may kill their statements. The query fails on MySQL 9
+        // while a statement contains an emoji, so it is simply repeated.
         const [rows] = await connection
           .query<RowDataPacket[]>('SELECT id, command FROM information_schema.processlist WHERE id <> CONNECTION_ID()')
           .catch(() => [[]])
@@ -45,34 +45,34 @@ const killStorm: Fault = {
       on = false
       await over.finally(() => connection.destroy())
     }
-    return { note: `${hit} in ${lastsMs} ms`, lastsMs: 0, heal: async () => hit > 0 }
+    return { note: `${hit} in ${lastsMs} ms`, lastsMs: 0, repair: async () => hit > 0 }
   },
 }
 
-/** Errors with which servers and proxies interrupt a statement. */
+/** Errors that servers and proxies return when they interrupt a statement. */
 const ERRORS = [
   { errno: 1317, sqlState: '70100', message: 'Query execution was interrupted' },
   { errno: 1053, sqlState: '08S01', message: 'Server shutdown in progress' },
 ] as const
 
-/** The statement does not reach the server, so the transaction stays open as long as its connection. */
+/** The statement does not reach the server, so the transaction stays open for as long as its connection. */
 function endRefused(statement: 'ROLLBACK' | 'COMMIT', maxTimes: number): Fault {
   return {
-    kind: `${statement} refused and not carried out`,
+    kind: `${statement} refused and not executed`,
     group: 'moment',
     weight: 5,
-    strike: async ({ world, sender, random }) => {
+    inject: async ({ testbed, sender, random }) => {
       const error = random.pick(ERRORS)
       const times = random.whole(1, maxTimes)
       const refusals: Refusals[] = []
       for (const name of WRITERS) {
-        const refusal = world.mysql.get(name)?.refuse(statement, error, times)
+        const refusal = testbed.mysql.get(name)?.refuse(statement, error, times)
         if (refusal) refusals.push(refusal)
       }
       await Promise.all([crowd(sender, random, twoForOneSku, CROWD), crowd(sender, random, createThenDelete, CROWD)])
       for (const refusal of refusals) refusal.end()
       const count = refusals.reduce((sum, refusal) => sum + refusal.count, 0)
-      return { note: `${count} times with ${error.errno}`, lastsMs: 0, heal: async () => count > 0 }
+      return { note: `${count} times with ${error.errno}`, lastsMs: 0, repair: async () => count > 0 }
     },
   }
 }
@@ -84,12 +84,12 @@ const HOT_QUEUES = ['create_item', 'stock_management', 'stock_adjustment']
 const EMPTIED_WITHIN_MS = 60_000
 const LOOKED_EVERY_MS = 100
 
-/** All replicas create, change and delete the same few skus. Counts if a batch waits for a row lock of another one. */
+/** All replicas create, change and delete the same few skus. Takes effect if a batch waits for a row lock of another one. */
 const fewSkus: Fault = {
   kind: 'three replicas on few skus',
   group: 'database',
   weight: 4,
-  strike: async (scene) => {
+  inject: async (scene) => {
     const { clients, random } = scene
     const before = await Promise.all([deadlocks(scene), lockWaits(scene)])
     const stopped = new AbortController()
@@ -102,7 +102,7 @@ const fewSkus: Fault = {
       }
     }
     await Promise.all(Array.from({ length: HOT_SENDERS }, send))
-    // Wait for the last of these messages and not for empty queues, which the other clients keep filling.
+    // The other clients are paused, because otherwise the queues would never be empty.
     await clients.hold()
     await becomesTrue(async () => {
       const queues = await messagesIn(scene)
@@ -114,15 +114,15 @@ const fewSkus: Fault = {
     const lost = (await deadlocks(scene)) - before[0]
     const waits = (await lockWaits(scene)) - before[1]
     return {
-      note: `${lost} deadlocks, ${waits} waits for a row, not ready in ${unready} of ${all} looks`,
+      note: `${lost} deadlocks, ${waits} waits for a row, not ready in ${unready} of ${all} checks`,
       lastsMs: 0,
-      heal: async () => waits > 0,
+      repair: async () => waits > 0,
     }
   },
 }
 
-async function lockWaits({ world }: Scene): Promise<number> {
-  const text = await world.stack.servers.mysql.sql("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_waits'")
+async function lockWaits({ testbed }: Scene): Promise<number> {
+  const text = await testbed.stack.servers.mysql.sql("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_waits'")
   return Number(text.trim().split('\t')[1])
 }
 
@@ -145,12 +145,12 @@ async function sendHot({ sender, random }: Scene, sku: string): Promise<void> {
   }
 }
 
-/** How many readiness checks of the writers failed, and how many there were. */
-async function looks({ world }: Scene, until: AbortSignal): Promise<[unready: number, all: number]> {
+/** Checks the readiness of the writers until aborted. Resolves with the number of failed checks and of all checks. */
+async function looks({ testbed }: Scene, until: AbortSignal): Promise<[unready: number, all: number]> {
   let unready = 0
   let all = 0
   while (!until.aborted) {
-    const reasons = await Promise.all(WRITERS.map((name) => world.stack.service(name).notReady()))
+    const reasons = await Promise.all(WRITERS.map((name) => testbed.stack.service(name).notReady()))
     unready += reasons.filter((why) => why !== undefined).length
     all += reasons.length
     await pause(LOOKED_EVERY_MS)

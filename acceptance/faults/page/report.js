@@ -1,4 +1,4 @@
-// The script of report.html: draws the record of a run. Messages may be hostile, so every text is set as a text node.
+// The script of report.html: draws the record of a run. Messages may be hostile, so all text is set as text nodes.
 const SVG = 'http://www.w3.org/2000/svg'
 const GUTTER = 130
 const LANE = 18
@@ -25,7 +25,7 @@ let chosen
 const byId = (id) => document.getElementById(id)
 const seconds = (ms, digits = 1) => `${(ms / 1_000).toFixed(digits)} s`
 
-/** An element with these attributes and children. Strings become text, functions listeners. */
+/** Creates an element with these attributes and children. An attribute that is a function becomes an event listener. */
 function make(parent, [tag, namespace], attributes, children) {
   const element = namespace ? document.createElementNS(namespace, tag) : document.createElement(tag)
   for (const [name, value] of Object.entries(attributes))
@@ -120,22 +120,22 @@ function drawTimeLine() {
   byId('shown').textContent = `${seconds(fromMs)} to ${seconds(untilMs)}`
 }
 
-/** A bar for each round, as high as it took, as wide as it lasted. */
+/** Draws a bar for each round. Its height and its width show the recovery time. */
 function drawRecovery({ label, bar, isShown }, top) {
   const max = Math.max(1, ...rounds.map(({ recoveryMs }) => recoveryMs))
   label('recovery', top + 13)
   label(`max ${seconds(max)}`, top + 29)
-  for (const { faults: struck, recoveryMs } of rounds) {
-    const healedMs = Math.max(...struck.map(({ untilMs }) => untilMs))
-    const time = { fromMs: healedMs, untilMs: healedMs + recoveryMs }
+  for (const { faults: injected, recoveryMs } of rounds) {
+    const repairedMs = Math.max(...injected.map(({ untilMs }) => untilMs))
+    const time = { fromMs: repairedMs, untilMs: repairedMs + recoveryMs }
     const height = Math.max((recoveryMs / max) * (PLOT / 2), 2)
-    const text = `recovered in ${seconds(recoveryMs)} after ${struck.map(titleOf).join(' and ')}`
+    const text = `recovered in ${seconds(recoveryMs)} after ${injected.map(titleOf).join(' and ')}`
     if (isShown(time)) bar(time, top + PLOT / 2 - height, height, { class: 'recovery' }, text)
   }
   return top + PLOT / 2
 }
 
-/** Calls by their response, and commands that the consumers decided, per second. */
+/** Draws the calls per second by response, and the commands per second that consumers applied or refused. */
 function drawThroughput({ svg, label, bar, x, width }, top) {
   const { fromMs, untilMs } = shown
   const fits = (ms) => x(fromMs + ms) - x(fromMs) >= BUCKET_MIN_PX
@@ -176,7 +176,7 @@ function drawThroughput({ svg, label, bar, x, width }, top) {
   return top + PLOT
 }
 
-/** A bar for each call, if they are few enough to tell apart. */
+/** Draws a bar for each call, if there are few enough to distinguish. */
 function drawCalls({ label, bar, isShown }, top) {
   const some = calls.filter(isShown).sort((one, other) => one.fromMs - other.fromMs)
   label('calls', top + 13)
@@ -348,7 +348,7 @@ function choose(message, { zoom: isZoomed = false } = {}) {
     sku,
     'message id': messageId,
     'known to its sender': answer,
-    'told to its sender': reported,
+    'reported to its sender': reported,
   }
   const others = messages.filter((other) => other !== message && sku !== undefined && other.sku === sku)
   byId('history').replaceChildren(

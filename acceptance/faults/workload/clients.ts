@@ -1,4 +1,4 @@
-// Several clients at once. Each plays one scenario after the other until it is stopped or paused.
+// Concurrent clients. Each plays one scenario after the other until it is stopped or paused.
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Random } from '../random.ts'
 import type { Sender } from './requests.ts'
@@ -8,10 +8,10 @@ const BETWEEN_MS = 8
 const HELD_MS = 10
 
 export interface Clients {
-  /** Resolves when no client has an open request. They continue with `resume`. */
+  /** Pauses the clients. Resolves when no client has a request in flight. */
   hold(): Promise<void>
   resume(): void
-  /** Resolves when all have finished their scenarios. Rejects when one failed unexpectedly. */
+  /** Stops the clients. Resolves when all have finished their scenarios. Rejects if one failed unexpectedly. */
   stop(): Promise<void>
 }
 

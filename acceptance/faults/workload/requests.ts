@@ -1,4 +1,4 @@
-// What one client can send, over HTTP or directly to a queue. Every attempt and every response is recorded in the history.
+// The requests of a client, over HTTP or directly to a queue. The history records every attempt and every response.
 import type { ConfirmChannel, Options } from 'amqplib'
 import { z } from 'zod'
 import type { Attempt, History } from '../history.ts'
@@ -10,18 +10,18 @@ const TWICE_FRACTION = 0.1
 
 export interface Sender {
   readonly http: string
-  /** The common part of every request. */
+  /** Headers of every request. */
   readonly headers?: Readonly<Record<string, string>>
   /** The test's own channel. Throws while it is not open. */
   channel(): ConfirmChannel
   readonly history: History
-  /** Receives every HTTP response, and undefined when none came. */
-  heard?(heard: Heard): void
+  /** Is called for every HTTP request with its result. */
+  onResult?(result: HttpResult): void
 }
 
-export interface Heard {
+export interface HttpResult {
   readonly path: string
-  /** Undefined when no response came, or only half of one. */
+  /** Undefined if there was no complete response. */
   readonly status: number | undefined
   /** The type of the problem document, if it is one. */
   readonly problem: string
@@ -44,10 +44,10 @@ interface Answered {
   readonly text: string
 }
 
-/** 408: on a busy machine a client may send too slowly. */
+/** The expected statuses. 408 is one of them, because a client may send too slowly on a busy machine. */
 const KNOWN = new Set([200, 201, 202, 404, 408, 409, 422, 503, 504])
 
-/** Every item name starts with this. A connection with the wrong character set would corrupt it. */
+/** The prefix of every item name. A connection with the wrong character set would corrupt it. */
 export const ITEM = 'größe😀'
 
 /** The initial quantity of every item. */
@@ -62,42 +62,42 @@ export const itemOf = (name: string, sku: string): Item => ({
   quantity: QUANTITY,
 })
 
-/** POST /create_item. With `waitS` the outcome is requested as well. */
+/** Sends POST /create_item. With `waitS`, waits for the outcome. */
 export async function create(sender: Sender, sku: string, waitS?: number): Promise<Attempt> {
   const attempt = begunItem(sender, sku)
   await sendItem(sender, attempt, sku, waitS)
   return attempt
 }
 
-/** An item that has not been sent yet. */
+/** Records an attempt to create an item, which is not sent yet. */
 export const begunItem = ({ history }: Sender, sku: string): Attempt =>
   history.begin({ id: history.unique(ITEM), kind: 'create', queue: 'create_item', sku })
 
-/** Sends it; with `key`, an Idempotency-Key, any number of times. */
+/** Sends the item. With `key`, which is an Idempotency-Key, it can be sent several times. */
 export async function sendItem(sender: Sender, attempt: Attempt, sku: string, waitS?: number, key?: string) {
-  attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
+  attempt[waitS === undefined ? 'sentWithoutWaiting' : 'sentWaiting'] += 1
   const answer = await settled(sender, attempt, post(sender, '/create_item', itemOf(attempt.id, sku), waitS, key))
   if (answer?.status === 201) attempt.reported = 'created'
   if (answer?.status === 422 || answer?.problem === 'duplicate-sku') attempt.reported = 'refused'
 }
 
-/** POST /stock_management. With `waitS` the outcome is requested as well. */
+/** Sends POST /stock_management. With `waitS`, waits for the outcome. */
 export async function remove(sender: Sender, sku: string, waitS?: number): Promise<Attempt> {
   const { history } = sender
   const attempt = history.begin({ id: history.unique('delete'), kind: 'delete', queue: 'stock_management', sku })
-  attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
+  attempt[waitS === undefined ? 'sentWithoutWaiting' : 'sentWaiting'] += 1
   const answer = await settled(sender, attempt, post(sender, '/stock_management', { sku }, waitS))
   if (answer?.status === 404) attempt.reported = 'unknown-sku'
   if (answer?.status === 200 && waitS !== undefined) attempt.reported = 'deleted'
   return attempt
 }
 
-/** POST /stock_adjustment. With `waitS` the outcome is requested as well. The reason of the movement identifies its attempt. */
+/** Sends POST /stock_adjustment. With `waitS`, waits for the outcome. The reason of the movement identifies its attempt. */
 export async function adjust(sender: Sender, sku: string, change: number, waitS?: number): Promise<Attempt> {
   const { history } = sender
   const id = history.unique('adjust')
   const attempt = history.begin({ id, kind: 'adjust', queue: 'stock_adjustment', sku, change })
-  attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
+  attempt[waitS === undefined ? 'sentWithoutWaiting' : 'sentWaiting'] += 1
   const answer = await settled(sender, attempt, post(sender, '/stock_adjustment', { sku, change, reason: id }, waitS))
   if (answer?.status === 201) {
     attempt.reported = 'adjusted'
@@ -109,7 +109,7 @@ export async function adjust(sender: Sender, sku: string, change: number, waitS?
 
 const adjusted = z.object({ quantity: z.int() })
 
-/** GET /healthcheck. */
+/** Sends GET /healthcheck. */
 export async function checkHealth(sender: Sender): Promise<Attempt> {
   const { history } = sender
   const attempt = history.begin({
@@ -122,16 +122,16 @@ export async function checkHealth(sender: Sender): Promise<Attempt> {
   return attempt
 }
 
-/** The item names by sku on a page of the listing, or undefined when it was unavailable. */
+/** Resolves with the item names by sku on a page of the listing, or with undefined if the listing failed. */
 export async function list(sender: Sender, query: string): Promise<Map<string, string> | undefined> {
   const answer = await ask(sender, `/order_processing?${query}`)
   if (answer?.status !== 200) return undefined
   const rows: unknown = JSON.parse(answer.text)
-  if (!Array.isArray(rows)) throw new Error('the listing is no list')
+  if (!Array.isArray(rows)) throw new Error('the listing is not an array')
   return new Map(rows.map((row: Item) => [row.sku, row.name]))
 }
 
-/** Publishes a message to a queue and waits for the broker's confirm, as any other publisher would. */
+/** Publishes a message to a queue and waits for the broker's confirm. */
 export async function publish(
   sender: Sender,
   attempt: Attempt,
@@ -140,7 +140,7 @@ export async function publish(
 ): Promise<void> {
   const { history } = sender
   const fromMs = history.nowMs()
-  attempt.unasked += 1
+  attempt.sentWithoutWaiting += 1
   const answer = await confirmed(sender, attempt.queue, Buffer.from(body), {
     persistent: true,
     ...(attempt.messageId === undefined ? {} : { messageId: attempt.messageId }),
@@ -149,11 +149,11 @@ export async function publish(
     ...options,
   })
   attempt.calls.push({ fromMs, untilMs: history.nowMs(), answered: `published: ${answer}` })
-  // If it is sent a second time, it may be stored although this attempt was not.
+  // If the message is sent several times, it may be stored although this publish was not accepted.
   if (answer === 'accepted' || attempt.answer !== 'accepted') attempt.answer = answer
 }
 
-/** Publishes a message. One time in ten, publishes it twice at the same time, with the same id. */
+/** Publishes a message. In one of ten cases, publishes it twice at the same time with the same id. */
 export async function publishOnceOrTwice(
   sender: Sender,
   random: Random,
@@ -190,7 +190,7 @@ async function confirmed(
 
 const returns = new WeakMap<ConfirmChannel, Set<string>>()
 
-/** Correlation ids of the messages that were returned on this channel, because their queue was deleted. */
+/** The correlation ids of messages that were returned on this channel because their queue was deleted. */
 function returnedOn(channel: ConfirmChannel): Set<string> {
   const known = returns.get(channel)
   if (known) return known
@@ -202,26 +202,28 @@ function returnedOn(channel: ConfirmChannel): Set<string> {
   return ids
 }
 
-/** The response, after it was recorded. */
-async function settled({ history }: Sender, attempt: Attempt, asked: Promise<Answered | undefined>) {
+/** Waits for the response and records it. */
+async function settled({ history }: Sender, attempt: Attempt, pending: Promise<Answered | undefined>) {
   const fromMs = history.nowMs()
-  const answer = await asked
-  const answered = answer === undefined ? 'no answer' : `${answer.status} ${answer.problem}`.trim()
+  const answer = await pending
+  const answered = answer === undefined ? 'no response' : `${answer.status} ${answer.problem}`.trim()
   attempt.calls.push({ fromMs, untilMs: history.nowMs(), answered })
   if (answer !== undefined) settle(history, attempt, answer)
   return answer
 }
 
-/** By the problem types of docs/api.md, only `not-accepted` says that a message is certainly not stored. */
+/** According to docs/api.md, only the problem type `not-accepted` means that a message is certainly not stored. */
 function settle(history: History, attempt: Attempt, { status, messageId, problem, text }: Answered): void {
   attempt.messageId ??= messageId
   if (messageId !== undefined) attempt.answer = 'accepted'
-  // It may be stored by an earlier attempt although this one was not accepted.
-  else if (problem === 'not-accepted' && attempt.asked + attempt.unasked === 1) attempt.answer = 'not accepted'
+  // An earlier attempt may have stored the message although this one was not accepted.
+  else if (problem === 'not-accepted' && attempt.sentWaiting + attempt.sentWithoutWaiting === 1)
+    attempt.answer = 'not accepted'
   else if (attempt.answer === 'not accepted') attempt.answer = 'unknown'
-  if (!KNOWN.has(status)) history.lie(`${attempt.kind} answered ${status}: ${text.slice(0, 200)}`, attempt.sku)
+  if (!KNOWN.has(status))
+    history.reportContradiction(`the response to a ${attempt.kind} was ${status}: ${text.slice(0, 200)}`, attempt.sku)
   if ([200, 201, 202].includes(status) && messageId === undefined)
-    history.lie(`${attempt.kind} answered ${status} without naming its message`, attempt.sku)
+    history.reportContradiction(`the response to a ${attempt.kind} was ${status} without a message id`, attempt.sku)
 }
 
 async function post(
@@ -243,12 +245,12 @@ interface Asked extends RequestInit {
   headers?: Record<string, string>
 }
 
-/** Undefined when no response came, or only half of one. */
+/** Sends a request. Resolves with undefined if there was no complete response. */
 async function ask(sender: Sender, path: string, { headers, ...init }: Asked = {}): Promise<Answered | undefined> {
   const { http, history } = sender
   const sentAtMs = history.nowMs()
-  const heard = (status?: number, problem = '') =>
-    sender.heard?.({ path, status, problem, sentAtMs, tookMs: history.nowMs() - sentAtMs })
+  const report = (status?: number, problem = '') =>
+    sender.onResult?.({ path, status, problem, sentAtMs, tookMs: history.nowMs() - sentAtMs })
   const what = path.split('?')[0]
   try {
     const response = await fetch(`${http}${path}`, {
@@ -259,11 +261,11 @@ async function ask(sender: Sender, path: string, { headers, ...init }: Asked = {
     const text = await response.text()
     history.count(`${what} ${response.status}`)
     const problem = /"urn:ims:problem:([a-z-]+)"/.exec(text)?.[1] ?? ''
-    heard(response.status, problem)
+    report(response.status, problem)
     return { status: response.status, messageId: response.headers.get('message-id') ?? undefined, problem, text }
   } catch {
-    history.count(`${what} no answer`)
-    heard()
+    history.count(`${what} no response`)
+    report()
     return undefined
   }
 }

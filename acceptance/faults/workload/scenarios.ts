@@ -1,4 +1,4 @@
-// Small scenarios that clients play, each on its own sku. The responses determine what must be stored in the end.
+// Small scenarios that clients play, each on its own sku. The responses determine what must be stored at the end.
 import type { Random } from '../random.ts'
 import {
   adjust,
@@ -35,26 +35,27 @@ const plainCreate: Scenario = {
 }
 
 export const createdIsListed: Scenario = {
-  name: 'an item that was answered as created is listed at once',
+  name: 'an item that was reported as created is listed at once',
   weight: 12,
   play: async (sender) => {
     const sku = newSku(sender)
     const made = await create(sender, sku, WAIT_S)
     if (made.answer === 'accepted') sender.history.expected.set(sku, made.id)
     if (made.reported === 'created') await mustList(sender, sku, made.id)
-    if (made.reported === 'refused') sender.history.lie('a new sku was refused', sku)
+    if (made.reported === 'refused') sender.history.reportContradiction('a new sku was refused', sku)
   },
 }
 
 export const createThenDelete: Scenario = {
-  name: 'an item is created, deleted, and gone',
+  name: 'an item is created and deleted, and then not listed',
   weight: 12,
   play: async (sender) => {
     const sku = newSku(sender)
     const made = await create(sender, sku, WAIT_S)
     if (made.reported !== 'created') return
     const gone = await remove(sender, sku, WAIT_S)
-    if (gone.reported === 'unknown-sku') sender.history.lie('a created item was unknown to the delete', sku)
+    if (gone.reported === 'unknown-sku')
+      sender.history.reportContradiction('a created item was unknown to the delete', sku)
     if (gone.answer === 'accepted') sender.history.expected.set(sku, undefined)
     if (gone.reported === 'deleted') await mustList(sender, sku, undefined)
   },
@@ -70,17 +71,17 @@ const createAndDeleteRace: Scenario = {
 }
 
 export const twoForOneSku: Scenario = {
-  name: 'two items want one sku',
+  name: 'two items are created with one sku',
   weight: 10,
   play: async (sender) => {
     const sku = newSku(sender)
     const both = await Promise.all([create(sender, sku, WAIT_S), create(sender, sku, WAIT_S)])
     if (both.every(({ reported }) => reported === 'created'))
-      sender.history.lie('two items were created with one sku', sku)
+      sender.history.reportContradiction('two items were created with one sku', sku)
   },
 }
 
-/** A create that is published, and can therefore be sent more than once. */
+/** Records an attempt to create an item by a published message, which can be sent several times. */
 function begunCreate({ history }: Sender, sku: string) {
   const id = history.unique(ITEM)
   const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId: history.unique('message') })
@@ -101,7 +102,7 @@ function begunAdjust({ history }: Sender, sku: string, change: number) {
 }
 
 const stockChanges: Scenario = {
-  name: 'stock is sold, as far as there is any, and delivered',
+  name: 'more than the stock is sold, and then stock is delivered and sold',
   weight: 12,
   play: async (sender) => {
     const { history } = sender
@@ -110,15 +111,15 @@ const stockChanges: Scenario = {
     if (made.reported !== 'created') return
     history.expected.set(sku, made.id)
     if ((await adjust(sender, sku, -QUANTITY - 1, WAIT_S)).reported === 'adjusted')
-      history.lie('more was sold than there was', sku)
+      history.reportContradiction('more than the stock was sold', sku)
     const delivered = await adjust(sender, sku, 2, WAIT_S)
-    if (delivered.reported === 'refused') history.lie('a delivery was refused', sku)
+    if (delivered.reported === 'refused') history.reportContradiction('a delivery was refused', sku)
     await adjust(sender, sku, -3)
   },
 }
 
 const soldOut: Scenario = {
-  name: 'many buy one item, more than there are, over HTTP and directly, some of them twice under one id',
+  name: 'more than the stock of one item is sold concurrently, over HTTP and from the queue, partly twice with one id',
   weight: 8,
   play: async (sender) => {
     const sku = newSku(sender)
@@ -136,12 +137,12 @@ const soldOut: Scenario = {
     ])
     await publish(sender, twice.sent, twice.body)
     if (first.quantity !== undefined && first.quantity === second.quantity)
-      sender.history.lie(`two sales of 3 both left ${first.quantity}`, sku)
+      sender.history.reportContradiction(`two sales of 3 both left ${first.quantity}`, sku)
   },
 }
 
 const adjustComesAgain: Scenario = {
-  name: 'a change of stock is delivered again after the item was made anew',
+  name: 'a change of stock is sent again after the item was deleted and created again',
   weight: 5,
   play: async (sender) => {
     const sku = newSku(sender)
@@ -158,7 +159,7 @@ const adjustComesAgain: Scenario = {
 }
 
 const createComesAgain: Scenario = {
-  name: 'a create is delivered again after the delete',
+  name: 'a create is sent again after the delete',
   weight: 5,
   play: async (sender) => {
     const { history } = sender
@@ -174,7 +175,7 @@ const createComesAgain: Scenario = {
         history.expected.set(sku, undefined)
         return
       }
-      // From here on it is unknown whether this delete comes before or after the item.
+      // It is now unknown whether this delete is applied before or after the create.
       if (gone.reported !== 'unknown-sku') return
       await pauseMs(200)
     }
@@ -182,7 +183,7 @@ const createComesAgain: Scenario = {
 }
 
 const deleteComesAgain: Scenario = {
-  name: 'a delete is delivered again after the item was made anew',
+  name: 'a delete is sent again after the item was created again',
   weight: 5,
   play: async (sender) => {
     const { history } = sender
@@ -206,9 +207,9 @@ const deleteComesAgain: Scenario = {
   },
 }
 
-/** A client that was told that an item is not stored relies on it, even when its sku is free again. */
+/** A client to which a refusal was reported relies on it, even when the sku is free again. */
 const refusedStaysRefused: Scenario = {
-  name: 'a refused create is delivered again after its sku was deleted',
+  name: 'a refused create is sent again after the other item with its sku was deleted',
   weight: 6,
   play: async (sender) => {
     const { history } = sender
@@ -216,7 +217,8 @@ const refusedStaysRefused: Scenario = {
     const first = await create(sender, sku, WAIT_S)
     if (first.reported !== 'created') return
     const second = await create(sender, sku, WAIT_S)
-    if (second.reported === 'created') history.lie('an item was created with a sku that another one has', sku)
+    if (second.reported === 'created')
+      history.reportContradiction('an item was created with a sku that another one has', sku)
     const gone = await remove(sender, sku, WAIT_S)
     if (second.reported !== 'refused' || gone.reported !== 'deleted') return
     await publish(sender, second, JSON.stringify(itemOf(second.id, sku)))
@@ -224,9 +226,9 @@ const refusedStaysRefused: Scenario = {
   },
 }
 
-/** It may come before or after the delete, but it must not be decided twice. */
+/** The create may be processed before or after the delete, but it must not get two outcomes. */
 const refusedOrNot: Scenario = {
-  name: 'a create, sent twice, races with the delete of the item that has its sku, and comes once more',
+  name: 'a create is sent twice while the item with its sku is deleted, and then once more',
   weight: 6,
   play: async (sender) => {
     const sku = newSku(sender)
@@ -238,9 +240,9 @@ const refusedOrNot: Scenario = {
   },
 }
 
-/** As docs/api.md recommends to clients. */
+/** Retries as docs/api.md recommends to clients. */
 const sentUntilReported: Scenario = {
-  name: 'a create is sent with one key until its outcome is told, and once more after the delete',
+  name: 'a create is sent with one Idempotency-Key until its outcome is reported, and once more after the delete',
   weight: 10,
   play: async (sender) => {
     const { history } = sender
@@ -251,19 +253,20 @@ const sentUntilReported: Scenario = {
       if (tries > 0) await pauseMs(200)
       await sendItem(sender, item, sku, WAIT_S, key)
     }
-    if (item.reported === 'refused') history.lie('a new sku with a key was refused', sku)
+    if (item.reported === 'refused') history.reportContradiction('a new sku with a key was refused', sku)
     if (item.reported === undefined && item.answer === 'accepted') history.expected.set(sku, item.id)
     if (item.reported !== 'created') return
     const gone = await remove(sender, sku, WAIT_S)
     if (gone.reported !== 'deleted') return
     await sendItem(sender, item, sku, WAIT_S, key)
-    if (item.reported !== 'created') history.lie('a repeat was told otherwise than the first time', sku)
+    if (item.reported !== 'created')
+      history.reportContradiction('a retry got another outcome than the first request', sku)
     history.expected.set(sku, undefined)
   },
 }
 
 const sentTwice: Scenario = {
-  name: 'a create is sent twice under one id',
+  name: 'a create is sent twice with one id',
   weight: 10,
   play: async (sender) => {
     const { history } = sender
@@ -275,7 +278,7 @@ const sentTwice: Scenario = {
 }
 
 const deleteSentTwice: Scenario = {
-  name: 'a delete is sent twice under one id',
+  name: 'a delete is sent twice with one id',
   weight: 5,
   play: async (sender) => {
     const { history } = sender
@@ -289,7 +292,7 @@ const deleteSentTwice: Scenario = {
 }
 
 const withoutId: Scenario = {
-  name: 'a message has no id, as the Python suite sends them',
+  name: 'a message has no id, like the messages of the Python suite',
   weight: 3,
   play: async (sender) => {
     const { history } = sender
@@ -300,7 +303,7 @@ const withoutId: Scenario = {
   },
 }
 
-/** Bodies that no consumer can apply. `name` is set if the body can identify its attempt. */
+/** Bodies that no consumer can apply. They contain the id of the attempt if the format allows it. */
 const BAD: readonly { queue: string; body: (id: string) => string | Buffer }[] = [
   { queue: 'create_item', body: () => 'not json' },
   { queue: 'create_item', body: () => Buffer.from([0xff, 0xfe, 0x7b]) },
@@ -315,7 +318,7 @@ const BAD: readonly { queue: string; body: (id: string) => string | Buffer }[] =
 ]
 
 const badMessage: Scenario = {
-  name: 'a bad message is put on a queue',
+  name: 'a bad message is published',
   weight: 6,
   play: async (sender, random) => {
     const { history } = sender
@@ -333,12 +336,13 @@ const health: Scenario = {
 }
 
 const listing: Scenario = {
-  name: 'a page of the listing holds only what was sent',
+  name: 'a page of the listing contains only items that were sent',
   weight: 6,
   play: async (sender, random) => {
     const page = await list(sender, `limit=50&after=${random.whole(0, 2_000)}`)
     for (const [sku, name] of page ?? [])
-      if (!sender.history.attempts.some(({ id }) => id === name)) sender.history.lie(`listed ${name}: never sent`, sku)
+      if (!sender.history.attempts.some(({ id }) => id === name))
+        sender.history.reportContradiction(`listed ${name}: never sent`, sku)
   },
 }
 
@@ -364,7 +368,7 @@ export const scenarios: readonly Scenario[] = [
   listing,
 ]
 
-/** Plays the scenario with `count` additional clients at the same time. */
+/** Plays the scenario with `count` clients at the same time. */
 export async function crowd(sender: Sender, random: Random, scenario: Scenario, count: number): Promise<void> {
   await Promise.all(Array.from({ length: count }, () => scenario.play(sender, random)))
 }
@@ -372,7 +376,10 @@ export async function crowd(sender: Sender, random: Random, scenario: Scenario, 
 async function mustList(sender: Sender, sku: string, name: string | undefined): Promise<void> {
   const listed = await list(sender, `sku=${encodeURIComponent(sku)}`)
   if (listed === undefined || listed.get(sku) === name) return
-  sender.history.lie(`the listing says ${listed.get(sku) ?? 'absent'}, after the answer said ${name ?? 'absent'}`, sku)
+  sender.history.reportContradiction(
+    `the listing has ${listed.get(sku) ?? 'no item'}, but the response implied ${name ?? 'no item'}`,
+    sku,
+  )
 }
 
 const newSku = ({ history }: Sender): string => history.unique('Sö')

@@ -1,4 +1,4 @@
-// The shipped alerts, read from their one source.
+// The shipped alert rules, parsed from alerts.yml.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'yaml'

@@ -1,4 +1,4 @@
-// A real Alertmanager accepts our configuration, notifies once per cause, and posts to a receiver.
+// A real Alertmanager accepts our configuration, suppresses alerts that follow from another alert, and posts to a receiver.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -15,14 +15,14 @@ import { ROOT } from '../stack.ts'
 const CONFIGURATION = join(ROOT, 'dockercompose/observability/alertmanager/alertmanager.yml')
 const STARTS_WITHIN_MS = 60_000
 
-/** An alert's labels: its name, and those that inhibition rules compare. */
+/** The name of an alert, and the labels that inhibition rules compare. */
 type Alert = readonly [alertname: string, labels?: Readonly<Record<string, string>>]
 
 interface Causes {
   readonly name: string
   /** The alerts that fire in Prometheus. */
-  readonly ringing: readonly Alert[]
-  /** The notifications that are sent. */
+  readonly firing: readonly Alert[]
+  /** The alerts that Alertmanager does not suppress. */
   readonly reported: readonly string[]
 }
 
@@ -30,8 +30,8 @@ const two = { service: 'consumer_two' }
 const four = { service: 'consumer_four' }
 const CAUSES: readonly Causes[] = [
   {
-    name: 'the broker is away',
-    ringing: [
+    name: 'the broker is down',
+    firing: [
       ['BrokerUnavailable'],
       ['BrokerNodeDown'],
       ['RequestsFailing'],
@@ -44,8 +44,8 @@ const CAUSES: readonly Causes[] = [
     reported: ['BrokerUnavailable'],
   },
   {
-    name: 'the database is away',
-    ringing: [
+    name: 'the database is down',
+    firing: [
       ['DatabaseUnavailable'],
       ['ServiceNotReady', two],
       ['InstanceNotReady', two],
@@ -57,8 +57,8 @@ const CAUSES: readonly Causes[] = [
     reported: ['DatabaseUnavailable'],
   },
   {
-    name: 'consumer_two has ended',
-    ringing: [
+    name: 'consumer_two is down',
+    firing: [
       ['ServiceDown', two],
       ['InstanceDown', two],
       ['QueueWithoutConsumer', { queue: 'create_item' }],
@@ -67,8 +67,8 @@ const CAUSES: readonly Causes[] = [
     reported: ['ServiceDown'],
   },
   {
-    name: 'consumer_three has ended: both of its queues wait',
-    ringing: [
+    name: 'consumer_three is down, which leaves two queues without a consumer',
+    firing: [
       ['ServiceDown', { service: 'consumer_three' }],
       ['QueueWithoutConsumer', { queue: 'stock_management' }],
       ['QueueWithoutConsumer', { queue: 'stock_adjustment' }],
@@ -76,8 +76,8 @@ const CAUSES: readonly Causes[] = [
     reported: ['ServiceDown'],
   },
   {
-    name: 'a wrong password of consumer_four',
-    ringing: [
+    name: 'consumer_four has a wrong password',
+    firing: [
       ['ServiceNotReady', four],
       ['InstanceNotReady', four],
       ['QueueWithoutConsumer', { queue: 'order_processing' }],
@@ -88,12 +88,12 @@ const CAUSES: readonly Causes[] = [
   },
   {
     name: 'every request fails',
-    ringing: [['RequestsFailing'], ['ErrorBudgetBurning'], ['ErrorBudgetBurningSlowly']],
+    firing: [['RequestsFailing'], ['ErrorBudgetBurning'], ['ErrorBudgetBurningSlowly']],
     reported: ['RequestsFailing'],
   },
   {
-    name: 'two causes at once',
-    ringing: [
+    name: 'four independent causes at once',
+    firing: [
       ['ServiceDown', { service: 'consumer_one' }],
       ['QueueWithoutConsumer', { queue: 'create_item' }],
       ['RequestsFailing'],
@@ -122,10 +122,10 @@ function tests(program?: Program): void {
   let directory: string
   let child: ChildProcess | undefined
   let url: string
-  const heard: z.infer<typeof posted>[] = []
+  const notifications: z.infer<typeof posted>[] = []
   const receiver = createServer((request, response) => {
     void json(request).then((body) => {
-      heard.push(posted.parse(body))
+      notifications.push(posted.parse(body))
       response.end()
     })
   })
@@ -156,31 +156,31 @@ function tests(program?: Program): void {
     receiver.closeAllConnections()
   })
 
-  const ring = async (alerts: readonly Alert[], severity: string) => {
+  const fire = async (alerts: readonly Alert[], severity: string) => {
     const body = JSON.stringify(alerts.map(([alertname, labels]) => ({ labels: { alertname, severity, ...labels } })))
     const { status } = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body })
     expect(status).toBe(200)
   }
 
   it.each(CAUSES.map((causes) => [causes.name, causes] as const))(
-    'sends one notification per cause: %s',
-    async (_, { ringing, reported }) => {
-      await ring(ringing, 'critical')
+    'leaves only the alerts active that report a cause: %s',
+    async (_, { firing, reported }) => {
+      await fire(firing, 'critical')
       await eventually(async () => {
         const all = shown.parse(await (await fetch(url)).json())
-        expect(all).toHaveLength(ringing.length)
+        expect(all).toHaveLength(firing.length)
         const active = all.filter(({ status }) => status.state === 'active')
         expect(active.map(({ labels }) => labels.alertname).sort()).toEqual(reported)
       })
     },
   )
 
-  it('routes each kind to its receiver: a page, a warning, a heartbeat', async () => {
-    await ring([['RequestsFailing']], 'critical')
-    await ring([['DeadLettersWaiting', { queue: 'create_item.dead-letter' }]], 'warning')
-    await ring([['Watchdog']], 'none')
+  it('routes each severity to its receiver: pager, warnings or heartbeat', async () => {
+    await fire([['RequestsFailing']], 'critical')
+    await fire([['DeadLettersWaiting', { queue: 'create_item.dead-letter' }]], 'warning')
+    await fire([['Watchdog']], 'none')
     await eventually(() => {
-      const calls = heard.map(({ receiver, status, alerts }) =>
+      const calls = notifications.map(({ receiver, status, alerts }) =>
         [receiver, status, alerts[0]?.labels.alertname].join(' '),
       )
       expect(calls).toEqual(

@@ -1,4 +1,4 @@
-// Compares every counter with what really happened in a run: requests and responses, tables and dead letters, after a restart and in batches.
+// Compares every counter with the events of a run that includes batches, an outage of the database and a restart.
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
 import { eventually, serversUnderTest, startTcpProxy, type TcpProxy } from 'testkit'
 import { call, item } from '../http.ts'
@@ -14,7 +14,7 @@ beforeAll(async () => {
   const { servers, space } = await serversUnderTest('metrics')
   database = await startTcpProxy(space.mysql)
   stack = await startStackOn(servers, space, {
-    // Messages are held as long as the test needs, and unanswered queries end soon.
+    // The consumer holds messages for as long as the test needs. A query without a reply times out soon.
     env: { CONSUMER_HOLD_MOST_MS: '120000', CONSUMER_RETRY_MOST_MS: '500', RPC_TIMEOUT_MS: '15000' },
     envOf: (name) =>
       name.startsWith('consumer_two') ? { MYSQL_HOST: '127.0.0.1', MYSQL_PORT: String(database.port) } : {},
@@ -38,7 +38,7 @@ async function samplesOf(service: ServiceName, names: RegExp): Promise<Samples> 
   return samples
 }
 
-/** The counters with a value, of the current process and of `before`. */
+/** The counters above zero, summed over the current process and `before`. */
 async function counted(service: ServiceName, before: Samples = new Map()): Promise<Record<string, number>> {
   const now = await samplesOf(service, /_total$/)
   const names = [...new Set([...before.keys(), ...now.keys()])]
@@ -49,7 +49,7 @@ async function counted(service: ServiceName, before: Samples = new Map()): Promi
   )
 }
 
-it('each counter is correct, and there are no others', async () => {
+it('every counter has the expected value, and no other counter is above zero', async () => {
   const answered: Record<string, number> = {}
   const ask = async (method: string, path: string, json?: unknown, headers: Record<string, string> = {}) => {
     const { status } = await call(`${stack.http}${path}`, { method, json, headers })
@@ -66,7 +66,7 @@ it('each counter is correct, and there are no others', async () => {
     (await samplesOf('consumer_two', /^messages_held$/)).get('messages_held{queue="create_item"}')
   const created = 'messages_applied_total{outcome="created",queue="create_item"}'
 
-  // Many at once, so that they are applied in batches, with some bad ones among them whose sender does not wait.
+  // Sent concurrently, so that the consumer applies them in batches. Then duplicates, first from senders that do not wait.
   await Promise.all(Array.from({ length: BATCH }, (_, n) => create(n)))
   await eventually(async () => expect(await applied()).toBe(BATCH))
   for (const n of [1, 2, 3, 4, 5]) expect(await create(n)).toBe(200)
@@ -117,7 +117,7 @@ it('each counter is correct, and there are no others', async () => {
       'messages_confirmed_total{queue="stock_management"}': 7,
       'messages_confirmed_total{queue="healthcheck"}': 4,
       'messages_confirmed_total{queue="order_processing"}': 3,
-      // It acknowledges a refusal to the consumer.
+      // The producer confirms to the consumer that it received a refusal.
       'messages_confirmed_total{queue="replies"}': 2,
       'replies_missing_total{queue="order_processing"}': 1,
       'http_requests_failed_total{reason="no-reply",route="/order_processing",status="504"}': 1,
@@ -154,7 +154,7 @@ it('each counter is correct, and there are no others', async () => {
   expect(await stack.deadLetters('create_item')).toHaveLength(5)
 })
 
-it('a counter that a service can never increase is not exported there', async () => {
+it('a service does not export counters that it never increases', async () => {
   await stack.start('consumer_four')
   await stack.ready('consumer_four')
   const names: Partial<Record<ServiceName, string[]>> = {}

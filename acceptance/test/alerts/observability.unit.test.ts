@@ -18,8 +18,8 @@ const read = (path: string) => readFileSync(join(HERE, path), 'utf8')
 const SERVICES: readonly string[] = serviceNames
 
 /**
- * RabbitMQ's metrics for each queue: https://www.rabbitmq.com/docs/prometheus#detailed-endpoint, seen on RabbitMQ 4.3.6
- * at /metrics/detailed.
+ * RabbitMQ's metrics per queue and channel, from /metrics/detailed of RabbitMQ 4.3.6. See
+ * https://www.rabbitmq.com/docs/prometheus#detailed-endpoint.
  */
 const OF_RABBITMQ: Readonly<Record<string, readonly string[]>> = {
   queue_coarse_metrics: [
@@ -32,7 +32,7 @@ const OF_RABBITMQ: Readonly<Record<string, readonly string[]>> = {
   channel_queue_metrics: ['rabbitmq_detailed_channel_messages_acked_total'],
   node_coarse_metrics: ['rabbitmq_detailed_process_resident_memory_bytes'],
 }
-/** The whole broker's metrics, at /metrics: alarms and disk seen on RabbitMQ 3.10, unreachable peers since RabbitMQ 4. */
+/** Metrics of a broker node, from /metrics. RabbitMQ 3.10 has those of alarms and disk, RabbitMQ 4 also the unreachable peers. */
 const OF_BROKER = [
   'rabbitmq_alarms_memory_used_watermark',
   'rabbitmq_alarms_free_disk_space_watermark',
@@ -42,9 +42,9 @@ const OF_BROKER = [
 ]
 /** https://github.com/kubernetes/kube-state-metrics */
 const OF_KUBERNETES = ['kube_cronjob_status_last_successful_time', 'kube_cronjob_created']
-/** Of each process: https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics */
+/** Every client library exposes these for its process: https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics */
 const OF_PROCESSES = ['process_start_time_seconds']
-/** Prometheus' own, one for each target: https://prometheus.io/docs/concepts/jobs_instances */
+/** Prometheus adds these for each target: https://prometheus.io/docs/concepts/jobs_instances */
 const OF_PROMETHEUS = ['up']
 /** The labels of our metrics, in addition to those that Prometheus adds to every target. */
 const LABELS = ['service', 'le', 'job', 'instance', ...METRICS.flatMap(({ labels }) => labels)]
@@ -119,7 +119,7 @@ async function ofTheLibrary(): Promise<string[]> {
   return [...text.matchAll(/^# TYPE (\w+) /gm)].map(([, name = '']) => name)
 }
 
-describe('the queries of dashboard and alerts', () => {
+describe('the queries of the dashboard and the alerts', () => {
   it.each(queries)('use only metrics that exist: $where', async ({ expr }) => {
     const recorded = recordings.map(({ record }) => record)
     const others = [OF_BROKER, OF_KUBERNETES, OF_PROCESSES, OF_PROMETHEUS, recorded].flat()
@@ -132,7 +132,7 @@ describe('the queries of dashboard and alerts', () => {
     expect([...LABELS, ...OTHER_LABELS]).toEqual(expect.arrayContaining(labelsIn(expr)))
   })
 
-  it('name the queues of the contracts and their dead letters', () => {
+  it('select only queues of the contracts and their dead-letter queues', () => {
     const queues = contracts.map(({ queue }) => queue)
     const asked = new Set(queries.flatMap(({ expr }) => selectorsIn(expr, 'queue')))
     // The dashboard shows every queue without a dot in its name.
@@ -149,7 +149,7 @@ describe('the queries of dashboard and alerts', () => {
 })
 
 describe('the alerts', () => {
-  it('cover every service whose absence matters', () => {
+  it('include ServiceDown, which names every service', () => {
     const absent = alerts.find(({ alert }) => alert === 'ServiceDown')?.expr ?? ''
     const [every, ...named] = selectorsIn(absent, 'service')
     expect(named.sort()).toEqual([...SERVICES].sort())
@@ -166,7 +166,7 @@ describe('the alerts', () => {
     expect(prometheusRule).toEqual([expect.objectContaining({ kind: 'PrometheusRule', spec: { groups } })])
   })
 
-  it('are sent to the Alertmanager of compose, whose rules name only existing alerts', () => {
+  it('are sent to the Alertmanager of compose, whose configuration names only existing alerts', () => {
     expect(scraped.alerting.alertmanagers).toEqual([{ static_configs: [{ targets: ['alertmanager:9093'] }] }])
     const text = read('alertmanager/alertmanager.yml')
     const matchers = [...text.matchAll(/alertname=~?"([^"]+)"/g)].flatMap(([, value = '']) => value.split('|'))
@@ -175,11 +175,11 @@ describe('the alerts', () => {
       expect([matcher, names.some((name) => new RegExp(`^(?:${matcher})$`).test(name))]).toEqual([matcher, true])
   })
 
-  /** A new consumer that no rule names costs one more alert while it is down. `npm run new` says so. */
+  /** A new consumer that no inhibition rule names causes one more notification while it is down. `npm run new` prints this. */
   const isNamed = (name: string) =>
     inhibitions.some(({ source_matchers }) => source_matchers.includes(`service="${name}"`))
   it.each(services.filter(({ name, consumes }) => consumes.length > 1 || isNamed(name)))(
-    'about each queue of $name are not sent while it is down',
+    'about the queues of $name are inhibited while it is down',
     ({ name, consumes }) => {
       const targets = inhibitions
         .filter(({ source_matchers }) => source_matchers.includes(`service="${name}"`))
@@ -189,13 +189,13 @@ describe('the alerts', () => {
     },
   )
 
-  it('are loaded by Prometheus', () => {
+  it('are listed as a rule file in the configuration of Prometheus', () => {
     expect(scraped.rule_files).toEqual(['alerts.yml'])
     expect(readdirSync(join(HERE, 'prometheus'))).toEqual(expect.arrayContaining(['alerts.yml', 'prometheus.yml']))
   })
 })
 
-describe('what Prometheus scrapes', () => {
+describe('the scrape configuration of Prometheus', () => {
   const targets = scraped.scrape_configs.map(({ job_name, dns_sd_configs: [sd] }) => [
     job_name,
     sd?.names.toSorted(),
@@ -210,14 +210,14 @@ describe('what Prometheus scrapes', () => {
     ])
   })
 
-  it('names services of docker compose', () => {
+  it('names only services of docker compose', () => {
     const file = readFileSync(join(COMPOSE, 'docker-compose.yml'), 'utf8')
     const { services } = compose.parse(parse(file, { merge: true }))
     const names = scraped.scrape_configs.flatMap(({ dns_sd_configs: [sd] }) => sd?.names ?? [])
     expect(Object.keys(services)).toEqual(expect.arrayContaining(names))
   })
 
-  it('of RabbitMQ includes what the queries need, and no more', () => {
+  it('requests from RabbitMQ only metrics that the queries use, also on Kubernetes', () => {
     const [, rabbitmq] = scraped.scrape_configs
     expect(rabbitmq?.metrics_path).toBe('/metrics/detailed')
     expect(rabbitmq?.params?.family.toSorted()).toEqual(Object.keys(OF_RABBITMQ).sort())
@@ -228,7 +228,7 @@ describe('what Prometheus scrapes', () => {
     expect(monitor?.spec).toMatchObject({
       endpoints: [
         { path: rabbitmq?.metrics_path, params: rabbitmq?.params },
-        // In a separate job, because otherwise both would write the same series of the target.
+        // A separate job, because both endpoints would otherwise write the same series for a target, such as `up`.
         { path: '/metrics', relabelings: [{ targetLabel: 'job', replacement: 'rabbitmq-node' }] },
       ],
     })
@@ -236,7 +236,7 @@ describe('what Prometheus scrapes', () => {
 })
 
 describe('the dashboard', () => {
-  it('gives every panel a unique id, and every query of a panel its letter', () => {
+  it('gives every panel a unique id, and every query a refId that is unique in its panel', () => {
     const ids = board.panels.map(({ id }) => id)
     expect([...new Set(ids)]).toEqual(ids)
     for (const { targets } of panels) expect(new Set(targets.map(({ refId }) => refId)).size).toBe(targets.length)
@@ -254,7 +254,7 @@ describe('the dashboard', () => {
     }
   })
 
-  it('uses the provisioned data source, at the scrape interval', () => {
+  it('uses the provisioned data source, whose interval is the scrape interval', () => {
     const [variable] = board.templating.list
     const uids = panels.flatMap((panel) => [panel.datasource.uid, ...panel.targets.map((each) => each.datasource.uid)])
     expect([...new Set(uids)]).toEqual([`\${${variable?.name}}`])
@@ -267,7 +267,7 @@ describe('the dashboard', () => {
     ])
   })
 
-  it('is complete in the ConfigMap for Kubernetes', () => {
+  it('is in the ConfigMap for Kubernetes', () => {
     const kustomization = z
       .object({ configMapGenerator: z.array(z.object({ files: z.array(z.string()) })).length(1) })
       .parse(parse(read('grafana/dashboards/kustomization.yaml')))

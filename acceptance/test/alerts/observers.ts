@@ -1,4 +1,4 @@
-// A real Prometheus and a real Alertmanager with the shipped rules and routes, and a receiver of what they send.
+// Runs a real Prometheus and a real Alertmanager with the shipped rules and routes, and receives their notifications.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -18,11 +18,11 @@ const STARTS_WITHIN_MS = 60_000
 
 interface Alert {
   readonly alert: string
-  /** The labels that tell it from other alerts of its name. */
+  /** The labels that distinguish it from other alerts with the same name. */
   readonly labels: string
 }
 
-export interface Ringing extends Alert {
+export interface Fired extends Alert {
   readonly firedAtMs: number
   clearedAtMs?: number
 }
@@ -33,9 +33,9 @@ export interface Notified extends Alert {
 }
 
 export interface Observers {
-  /** Everything that fired, in order, without the Watchdog. */
-  readonly rang: readonly Ringing[]
-  /** Each alert that was sent, once for each time it fired. */
+  /** Every alert that fired, in order, without the Watchdog. */
+  readonly fired: readonly Fired[]
+  /** Every alert that Alertmanager sent, once for each time it fired. */
   readonly notified: readonly Notified[]
   firing(): string[]
   stop(): Promise<void>
@@ -50,7 +50,7 @@ const posted = z.object({
 const listening = z.object({ port: z.int() })
 const scraping = z.looseObject({ scrape_configs: z.array(z.looseObject({ job_name: z.string() })) })
 
-/** Starts both. Returns a sentence when one is not installed. */
+/** Starts both programs. If one is not installed, returns a sentence that says so. */
 export async function startObservers(
   directory: string,
   admin: Readonly<Record<string, number>>,
@@ -62,7 +62,7 @@ export async function startObservers(
   if (typeof alertmanager === 'string') return alertmanager
   mkdirSync(directory, { recursive: true })
   const [prometheusPort = 0, alertmanagerPort = 0] = await freePorts(2)
-  const rang: Ringing[] = []
+  const fired: Fired[] = []
   const notified: Notified[] = []
   const receiver = createServer((request, response) => {
     void json(request).then((body) => {
@@ -114,11 +114,11 @@ export async function startObservers(
   const watch = async () => {
     const { data } = asked.parse(await (await fetch(`http://${local(prometheusPort)}/api/v1/alerts`)).json())
     const now = data.alerts.filter(({ state }) => state === 'firing').map(({ labels }) => named(labels))
-    const ringing = rang.filter(({ clearedAtMs }) => clearedAtMs === undefined)
-    for (const each of ringing) if (!now.some((one) => isSame(one, each))) each.clearedAtMs = Date.now()
+    const active = fired.filter(({ clearedAtMs }) => clearedAtMs === undefined)
+    for (const each of active) if (!now.some((one) => isSame(one, each))) each.clearedAtMs = Date.now()
     for (const one of now)
-      if (one.alert !== 'Watchdog' && !ringing.some((each) => isSame(one, each)))
-        rang.push({ ...one, firedAtMs: Date.now() })
+      if (one.alert !== 'Watchdog' && !active.some((each) => isSame(one, each)))
+        fired.push({ ...one, firedAtMs: Date.now() })
   }
   const timer = setInterval(() => void watch().catch(() => {}), ASKED_EVERY_MS)
   const stop = async () => {
@@ -133,7 +133,7 @@ export async function startObservers(
   try {
     for (const [n, port] of [alertmanagerPort, prometheusPort].entries())
       await eventually(async () => {
-        const { status } = await fetch(`http://${local(port)}/-/ready`).catch(() => ({ status: 'no answer' }))
+        const { status } = await fetch(`http://${local(port)}/-/ready`).catch(() => ({ status: 'no response' }))
         if (status !== 200) throw new Error(`${children[n]?.name} is not ready (${status}): ${children[n]?.lastLine()}`)
       }, STARTS_WITHIN_MS)
   } catch (error) {
@@ -141,9 +141,9 @@ export async function startObservers(
     throw error
   }
   return {
-    rang,
+    fired,
     notified,
-    firing: () => rang.filter(({ clearedAtMs }) => clearedAtMs === undefined).map(({ alert }) => alert),
+    firing: () => fired.filter(({ clearedAtMs }) => clearedAtMs === undefined).map(({ alert }) => alert),
     stop,
   }
 }
@@ -157,7 +157,7 @@ const isSame = (one: Alert, other: Alert): boolean => one.alert === other.alert 
 
 const local = (port: number): string => `127.0.0.1:${port}`
 
-/** Starts a program that logs to its standard error, and keeps the last line of it. */
+/** Starts a program that logs to standard error, and keeps its last line. */
 function observer(name: string, options: string[]) {
   const child = spawn(name, options, { stdio: ['ignore', 'ignore', 'pipe'] })
   let last = ''

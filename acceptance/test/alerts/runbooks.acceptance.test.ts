@@ -1,4 +1,4 @@
-// The first commands of the runbooks, run on a suite of `npm run up`: each succeeds and prints something.
+// Runs the first commands of the runbooks on a suite started by `npm run up`. Each succeeds and prints something.
 import { spawn } from 'node:child_process'
 import { mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,7 +14,7 @@ const MINUTE_MS = 60_000
 const FIRST_ADMIN_PORT = 9_090
 const local = new Set(commands.flatMap(([platform, command]) => (platform === 'local' ? [command] : [])))
 const root = join(tmpdir(), `ims-runbooks-${process.pid}`)
-// Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+// Created in a hook: when all tests are skipped, no hook runs, and nothing would delete the directory.
 beforeAll(() => void mkdirSync(root, { mode: 0o700 }))
 const directory = join(root, 'up')
 let environment: NodeJS.ProcessEnv = {}
@@ -29,7 +29,7 @@ async function shell(command: string): Promise<{ code: number | null; output: st
   return { output: await text(child.stdout), code: await ended }
 }
 
-/** The command for this suite, which has its own directory and ports. */
+/** Replaces the default directory and ports in a command with those of this suite. */
 const here = (command: string): string =>
   command
     .replaceAll('.local/up', directory)
@@ -38,7 +38,7 @@ const here = (command: string): string =>
       /127\.0\.0\.1:(909\d)/g,
       (_, port) => `127.0.0.1:${Number(environment.ADMIN_PORT_BASE) + Number(port) - FIRST_ADMIN_PORT}`,
     )
-    // Without it curl succeeds whatever the server answers.
+    // Without this option, curl exits with 0 even if the server responds with an error.
     .replaceAll(/^curl /g, 'curl --fail-with-body ')
 
 const when = hasServerPrograms() ? it : it.skip
@@ -48,7 +48,7 @@ beforeAll(async () => {
   environment = await ownSuite(directory)
   const { code, output } = await shell('npm run up -- --detach')
   expect([code, output]).toEqual([0, expect.stringContaining('The suite is up.')])
-  // The second one becomes a dead letter, so that there is one to look at.
+  // The second create is a duplicate and becomes a dead letter, so that the commands have one to show.
   for (const prefer of ['wait=30', 'respond-async']) {
     const answered = await call(`http://127.0.0.1:${environment.PORT}/create_item`, {
       json: item(1),
@@ -68,7 +68,7 @@ afterAll(async () => {
 }, 3 * MINUTE_MS)
 
 when.each([...local])(
-  '%s',
+  'succeeds and prints something: %s',
   async (command) => {
     const { code, output } = await shell(here(command))
     expect([code, output]).toEqual([0, expect.stringMatching(/\S/)])

@@ -6,12 +6,12 @@ import { ROOT } from '../stack.ts'
 export const DIRECTORY = 'docs/operations'
 const PLATFORMS = ['compose', 'Kubernetes', 'local']
 
-/** Name and text. */
+/** The pages, each with its file name and text. */
 export const pages = readdirSync(join(ROOT, DIRECTORY)).map(
   (name) => [name, readFileSync(join(ROOT, DIRECTORY, name), 'utf8')] as const,
 )
 
-/** The rows of a page's table of first commands: for each question a command for each platform. */
+/** The rows of a page's table of first commands. A row has one command for each platform. */
 export function rowsOf(text: string): string[][] {
   const table = /^\| \| compose \| Kubernetes \| local \|\n\|---\|---\|---\|---\|\n((?:\|.*\n)+)/m.exec(text)?.[1] ?? ''
   return table
@@ -25,7 +25,7 @@ export function rowsOf(text: string): string[][] {
     )
 }
 
-/** Each with its platform and its page. */
+/** The first commands, each with its platform and its page. */
 export const commands = pages.flatMap(([page, text]) =>
   page === 'README.md'
     ? []

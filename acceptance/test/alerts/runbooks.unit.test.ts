@@ -1,4 +1,4 @@
-// Each alert has its page in docs/operations, and the pages name only commands, services and files that exist.
+// Every alert has a section in docs/operations, and the pages name only commands, services and files that exist.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
@@ -16,7 +16,7 @@ const commandsOf = (platform: string) => commands.filter(([of]) => of === platfo
 
 describe('each alert', () => {
   it.each(alerts.map(({ alert, annotations }) => [alert, annotations.runbook_url] as const))(
-    '%s has a page: meaning, impact, what to do, when it is over',
+    '%s has a runbook section with its meaning, its impact, what to do, and when it is over',
     (alert, url) => {
       const [path = '', anchor] = url.split('#')
       expect(path).toMatch(/^docs\/operations\/[a-z-]+\.md$/)
@@ -29,10 +29,10 @@ describe('each alert', () => {
   )
 })
 
-/** The row of a scenario in monitoring.md: each alert with the minutes by which it fires and has cleared. */
-function rowOf({ name, ringing, everyS = 10 }: Scenario): string {
-  const minutes = ringing.map(([minute, alerts]) => [((minute - EVENT_MINUTE) * everyS) / 10, alerts] as const)
-  const names = new Set(ringing.flatMap(([, alerts]) => alerts.filter((alert) => alert !== 'Watchdog')))
+/** The row of a scenario in monitoring.md: each alert with the minute by which it fires and the minute by which it has cleared. */
+function rowOf({ name, firing, everyS = 10 }: Scenario): string {
+  const minutes = firing.map(([minute, alerts]) => [((minute - EVENT_MINUTE) * everyS) / 10, alerts] as const)
+  const names = new Set(firing.flatMap(([, alerts]) => alerts.filter((alert) => alert !== 'Watchdog')))
   const cells = [...names].map((alert) => {
     const first = minutes.findIndex(([, alerts]) => alerts.includes(alert))
     const cleared = minutes.slice(first).find(([, alerts]) => !alerts.includes(alert))
@@ -72,7 +72,7 @@ describe('the first commands', () => {
     .parse(parse(read('dockercompose/docker-compose.yml'), { merge: true }))
   const { scripts } = z.object({ scripts: z.record(z.string(), z.string()) }).parse(JSON.parse(read('package.json')))
 
-  it.each(commandsOf('compose'))('%s names services of compose', (command) => {
+  it.each(commandsOf('compose'))('%s names only existing services of compose', (command) => {
     if (command.startsWith('curl ') || command.startsWith('npm run ')) return
     const [, asked = ''] =
       /^docker compose (?:--profile observability )?(?:ps|logs(?: --\w+=\w+)+|exec(?: -T)?) (.*)$/.exec(command) ?? []
@@ -80,7 +80,7 @@ describe('the first commands', () => {
     expect(Object.keys(services)).toEqual(expect.arrayContaining(named))
   })
 
-  it.each(commandsOf('Kubernetes'))('%s names objects of the manifests', (command) => {
+  it.each(commandsOf('Kubernetes'))('%s names only existing objects of the manifests', (command) => {
     if (command.startsWith('npm run ')) return
     const [, kind, name] = /(deployment|statefulset)\/([\w-]+)/.exec(command) ?? []
     const [, label] = /--selector=app.kubernetes.io\/name=([\w-]+)/.exec(command) ?? []
@@ -90,16 +90,19 @@ describe('the first commands', () => {
     if (kind !== undefined) expect(found[0]?.kind.toLowerCase()).toBe(kind)
   })
 
-  it.each(commandsOf('local'))('%s is a command of this project, or reads a file or port of it', (command) => {
-    const [, script = ''] = /^npm run (?:--silent )?([\w-]+)/.exec(command) ?? []
-    if (script !== '') return expect(Object.keys(scripts)).toContain(script)
-    expect(command).toMatch(
-      /^(curl (-i )?http:\/\/127\.0\.0\.1:(5000\/healthcheck|909[0-4]\/(readyz|metrics))|tail -n 50 \.local\/up\/(logs\/\w+\.log|servers\/(rabbitmq\/output|mysql\/mysqld)\.log))$/,
-    )
-  })
+  it.each(commandsOf('local'))(
+    '%s is an npm script of this project, or reads one of its ports or log files',
+    (command) => {
+      const [, script = ''] = /^npm run (?:--silent )?([\w-]+)/.exec(command) ?? []
+      if (script !== '') return expect(Object.keys(scripts)).toContain(script)
+      expect(command).toMatch(
+        /^(curl (-i )?http:\/\/127\.0\.0\.1:(5000\/healthcheck|909[0-4]\/(readyz|metrics))|tail -n 50 \.local\/up\/(logs\/\w+\.log|servers\/(rabbitmq\/output|mysql\/mysqld)\.log))$/,
+      )
+    },
+  )
 
   it.each(commands.filter(([, command]) => /dead-letters/.test(command)).map(([, command]) => [command]))(
-    '%s is a valid call of dead-letters',
+    '%s is a valid dead-letters command that changes nothing',
     (command) => {
       const [, args = ''] = /dead-letters(?:\.ts| --) (.*)$/.exec(command) ?? []
       expect(['list', 'export']).toContain(parseDeadLetterArguments(args.split(' ')).verb)

@@ -1,4 +1,4 @@
-// One service as a process, for tests of its output in failures. Everything it writes is kept.
+// Starts one service as a process and keeps all its output, for tests of what it logs when it fails.
 import { join } from 'node:path'
 import { eventually, start } from 'testkit'
 import { ROOT, type ServiceName } from '../stack.ts'
@@ -34,7 +34,7 @@ export async function logged({ output }: Running, pattern: RegExp): Promise<stri
   let found = ''
   await eventually(() => {
     const match = pattern.exec(output())
-    if (match === null) throw new Error(`not said: ${pattern}\n${output()}`)
+    if (match === null) throw new Error(`not logged: ${pattern}\n${output()}`)
     found = match[1] ?? ''
   })
   return found

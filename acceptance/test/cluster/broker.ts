@@ -13,7 +13,7 @@ export async function queues(): Promise<ReadonlyMap<string, Queue>> {
 }
 
 /** Parses lines of name, messages and consumers, separated by tabs. */
-export function queuesIn(lines: string): ReadonlyMap<string, Queue> {
+function queuesIn(lines: string): ReadonlyMap<string, Queue> {
   const rows = lines.split('\n').map((line) => line.split('\t'))
   const isRow = (row: string[]) => row.length === 3 && row.slice(1).every((number) => /^\d+$/.test(number))
   return new Map(
@@ -23,7 +23,7 @@ export function queuesIn(lines: string): ReadonlyMap<string, Queue> {
   )
 }
 
-/** Dead letters on all queues together. */
-export function setAside(all: ReadonlyMap<string, Queue>): number {
+/** The number of dead letters on all queues. */
+export function countDeadLetters(all: ReadonlyMap<string, Queue>): number {
   return [...all].filter(([name]) => name.endsWith('.dead-letter')).reduce((sum, [, { messages }]) => sum + messages, 0)
 }

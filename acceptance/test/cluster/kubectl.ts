@@ -17,7 +17,7 @@ interface Run {
   readonly timeoutMs?: number
 }
 
-/** Resolves with the standard output. When kubectl fails or takes too long, rejects with the command and its output. */
+/** Resolves with the standard output. If kubectl fails or times out, rejects with the command and its output. */
 export async function kubectl(args: readonly string[], options: Run = {}): Promise<string> {
   try {
     return await run('kubectl', args, options)
@@ -26,7 +26,7 @@ export async function kubectl(args: readonly string[], options: Run = {}): Promi
   }
 }
 
-/** kubectl in the suite's namespace. */
+/** Runs kubectl in the suite's namespace. */
 export const inNamespace = async (args: readonly string[], run?: Run): Promise<string> =>
   await kubectl(['--namespace', NAMESPACE, ...args], run)
 
@@ -40,7 +40,7 @@ const pod = z
   .transform(({ metadata, status }) => ({
     name: metadata.name,
     uid: metadata.uid,
-    isLeaving: metadata.deletionTimestamp !== undefined,
+    isTerminating: metadata.deletionTimestamp !== undefined,
     isReady: status.conditions.some(({ type, status }) => type === 'Ready' && status === 'True'),
   }))
 export type Pod = z.output<typeof pod>
@@ -56,11 +56,11 @@ export async function settled(name: string, replicas = 1, withinMs = 4 * MINUTE_
   return await until(
     async () => {
       const pods = await podsOf(name)
-      if (pods.length === replicas && pods.every(({ isReady, isLeaving }) => isReady && !isLeaving)) return pods
-      const state = pods.map(({ name, isReady, isLeaving }) => {
-        return `${name} is ${isLeaving ? 'leaving' : isReady ? 'ready' : 'not ready'}`
+      if (pods.length === replicas && pods.every(({ isReady, isTerminating }) => isReady && !isTerminating)) return pods
+      const state = pods.map(({ name, isReady, isTerminating }) => {
+        return `${name} is ${isTerminating ? 'terminating' : isReady ? 'ready' : 'not ready'}`
       })
-      throw new Error(`${name}: ${replicas} wanted; ${state.join(', ') || 'there is none'}`)
+      throw new Error(`${name}: ${replicas} pods expected; ${state.join(', ') || 'there is none'}`)
     },
     { withinMs },
   )
@@ -71,7 +71,7 @@ const job = z.object({
   status: z.object({ conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]) }),
 })
 
-/** Resolves when these Jobs are complete. Rejects at once when one has failed, with the end of its log. */
+/** Resolves when these Jobs are complete. If one fails, rejects at once with the end of its log. */
 export async function jobsComplete(names: readonly string[], withinMs: number): Promise<void> {
   let failed: string | undefined
   await until(
@@ -110,7 +110,7 @@ export async function nodes(): Promise<Node[]> {
   }))
 }
 
-/** Calls `ask` every second until it does not throw. Finally throws its last error. */
+/** Calls `ask` every second until it succeeds. At the deadline, rejects with its last error. */
 export async function until<T>(ask: () => Promise<T>, { withinMs }: { withinMs: number }): Promise<T> {
   const deadline = performance.now() + withinMs
   for (;;) {

@@ -1,4 +1,4 @@
-// The load generator of the cluster test against a local server. Each call is counted once, with its actual result.
+// Runs the load generator of the cluster test against a local server. It counts each call once, with its actual result.
 import { createServer, type RequestListener } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { describe, expect, it } from '@jest/globals'
@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { makeLoad, type Status, skuOf } from './load-program.ts'
 
 const GIVE_UP_MS = 40_000
-const PACE = { callsPerSecond: 50, sayEveryMs: 100 }
+const PACE = { callsPerSecond: 50, reportEveryMs: 100 }
 
 /** Runs the load on a server until `isEnough`. Resolves with all status lines. */
 async function loaded(answer: RequestListener, isEnough: (status: Status) => boolean): Promise<Status[]> {
@@ -15,14 +15,14 @@ async function loaded(answer: RequestListener, isEnough: (status: Status) => boo
   const { port } = z.object({ port: z.int() }).parse(server.address())
   const logged: Status[] = []
   const stop = new AbortController()
-  const say = (status: Status) => {
-    // A copy, as a line of the log would show it, because the lists continue to grow.
+  const report = (status: Status) => {
+    // Stores a copy, because the lists in a status continue to grow.
     logged.push(structuredClone(status))
     if (isEnough(status)) stop.abort()
   }
   const giveUp = setTimeout(() => stop.abort(), GIVE_UP_MS)
   try {
-    await makeLoad({ url: `http://127.0.0.1:${port}`, run: 'run', ...PACE }, say, stop.signal)
+    await makeLoad({ url: `http://127.0.0.1:${port}`, run: 'run', ...PACE }, report, stop.signal)
     return logged
   } finally {
     clearTimeout(giveUp)
@@ -38,7 +38,7 @@ const right: RequestListener = (request, response) => {
 }
 
 describe('the load generator of the cluster test', () => {
-  it('ends with every call complete and none failed when all responses are as expected', async () => {
+  it('reports no failed call when every response is as expected', async () => {
     const logged = await loaded(right, ({ calls }) => calls >= 20)
     const last = logged.at(-1)
     expect(last).toMatchObject({ isOver: true, failed: 0, notAccepted: [], why: [] })
@@ -50,7 +50,7 @@ describe('the load generator of the cluster test', () => {
   it('names the items that were not accepted, and the reason', async () => {
     const logged = await loaded(
       (request, response) => {
-        // By its sku, because two that are sent at once can arrive in any order.
+        // Found by its sku, because concurrent requests can arrive in any order.
         void text(request).then((body) => {
           if (body.includes(`"${skuOf('run', 3)}"`)) response.statusCode = 503
           right(request, response)
@@ -74,7 +74,7 @@ describe('the load generator of the cluster test', () => {
     expect(logged.at(-1)?.why[0]).toContain('GET /order_processing')
   })
 
-  it('continues while one call has no response, and reports up to which number all have ended', async () => {
+  it('continues while one call is in flight, and reports up to which number all calls have ended', async () => {
     let answerHeld: (() => void) | undefined
     const overWhileHeld: number[] = []
     const logged = await loaded(
@@ -84,7 +84,7 @@ describe('the load generator of the cluster test', () => {
         answerHeld = () => response.end('{}')
       },
       ({ begun, overUpTo }) => {
-        // On a busy machine many begin in one turn, before the first has ended.
+        // On a busy machine, many calls start in one turn, before the first has ended.
         if (begun > 30 && overUpTo >= 2 && overWhileHeld.length === 0) {
           overWhileHeld.push(overUpTo)
           answerHeld?.()

@@ -1,7 +1,7 @@
-// A load generator inside the cluster, run directly by the Node of our image: requests at a steady rate, and a status line each second.
+// A load generator that runs in the cluster, on the Node.js of our image. It sends requests at a steady rate and prints a status line each second.
 import { Agent, request } from 'node:http'
 
-/** The state so far. Each line of the log holds one. */
+/** The results so far. Each log line has one status. */
 export interface Status {
   /** The number of items posted. They are numbered 1 to `posted`. */
   readonly posted: number
@@ -9,11 +9,11 @@ export interface Status {
   readonly notAccepted: readonly number[]
   /** The number of calls started. They are numbered 1 to `begun`. */
   readonly begun: number
-  /** All calls up to this number have ended. Some of the later ones are in flight. */
+  /** All calls up to this number have ended. Later calls may be in flight. */
   readonly overUpTo: number
-  /** Calls that got any response or timed out. Calls in flight do not count. */
+  /** The number of calls that have ended, with any result. */
   readonly calls: number
-  /** Calls without the expected response. */
+  /** The number of ended calls that did not get the expected response. */
   readonly failed: number
   /** The most recent failures, such as `POST /create_item: 503`. */
   readonly why: readonly string[]
@@ -25,7 +25,7 @@ export interface Status {
 const ANSWERED_WITHIN_MS = 40_000
 const WHYS_MAX = 5
 const SECOND_MS = 1_000
-/** Of ten calls, seven create an item. The others exercise the queues that creates do not use. */
+/** Of ten calls, seven create an item. The others use the queues that creates do not use. */
 const CALLS = 10
 const HEALTHCHECKS = [2]
 const LISTINGS = [5, 8]
@@ -36,23 +36,23 @@ interface Settings {
   readonly run: string
   readonly callsPerSecond: number
   /** How often to report a status. Every second when omitted. */
-  readonly sayEveryMs?: number
+  readonly reportEveryMs?: number
 }
 
 export const skuOf = (run: string, n: number): string => `${run}-${n}`
 
-/** Sends requests until `stop` aborts, then waits for those in flight. `say` receives a status at intervals, and a final one. */
-export async function makeLoad(settings: Settings, say: (status: Status) => void, stop: AbortSignal): Promise<void> {
-  const { url, run, callsPerSecond, sayEveryMs = SECOND_MS } = settings
-  // Few connections, each reused within a second. When the other side closes an idle connection, HTTP cannot tell
-  // whether a request was in flight.
+/** Sends requests until `stop` aborts, then waits for those in flight. `report` receives a status at intervals, and a final one. */
+export async function makeLoad(settings: Settings, report: (status: Status) => void, stop: AbortSignal): Promise<void> {
+  const { url, run, callsPerSecond, reportEveryMs = SECOND_MS } = settings
+  // Few connections, so that each is reused within a second. When a server closes an idle connection, the client cannot
+  // tell whether the server received a request that was just sent.
   const agent = new Agent({ keepAlive: true, maxSockets: 16, maxFreeSockets: 6 })
   const notAccepted: number[] = []
   const why: string[] = []
   const counts = { posted: 0, begun: 0, calls: 0, failed: 0, slowestMs: 0 }
   /** The calls in flight by number. A Map keeps insertion order, so the first is the oldest. */
-  const onTheWay = new Map<number, Promise<unknown>>()
-  const overUpTo = () => (onTheWay.keys().next().value ?? counts.begun + 1) - 1
+  const inFlight = new Map<number, Promise<unknown>>()
+  const overUpTo = () => (inFlight.keys().next().value ?? counts.begun + 1) - 1
   const status = (isOver: boolean): Status => ({ ...counts, overUpTo: overUpTo(), notAccepted, why, isOver })
 
   const one = async (method: string, path: string, body: unknown, isRight: (answer: unknown) => boolean) => {
@@ -82,9 +82,9 @@ export async function makeLoad(settings: Settings, say: (status: Status) => void
 
   const began = performance.now()
   let next = 0
-  for (let saidAt = began; !stop.aborted; ) {
+  for (let reportedAt = began; !stop.aborted; ) {
     await new Promise((resolve) => setTimeout(resolve, SECOND_MS / callsPerSecond))
-    // Timers are late on a busy node, so each turn sends as many calls as the rate requires.
+    // Timers fire late on a busy node, so each turn sends as many calls as the rate requires.
     for (; next < ((performance.now() - began) / SECOND_MS) * callsPerSecond; next += 1) {
       const turn = next % CALLS
       const call = HEALTHCHECKS.includes(turn)
@@ -94,31 +94,31 @@ export async function makeLoad(settings: Settings, say: (status: Status) => void
           : create()
       counts.begun += 1
       const number = counts.begun
-      onTheWay.set(number, call)
-      void call.finally(() => onTheWay.delete(number))
+      inFlight.set(number, call)
+      void call.finally(() => inFlight.delete(number))
     }
-    if (performance.now() - saidAt < sayEveryMs) continue
-    saidAt = performance.now()
-    say(status(false))
+    if (performance.now() - reportedAt < reportEveryMs) continue
+    reportedAt = performance.now()
+    report(status(false))
   }
-  await Promise.all(onTheWay.values())
+  await Promise.all(inFlight.values())
   agent.destroy()
-  say(status(true))
+  report(status(true))
 }
 
-/** Without `fetch`, which retries by itself when a keep-alive connection is cut, and would hide that failure. */
+/** Does not use `fetch`, which retries when a keep-alive connection is cut, and would hide that failure. */
 function answerOf(agent: Agent, method: string, url: string, body: unknown): Promise<{ code: number; text: string }> {
   return new Promise((resolve, reject) => {
     const headers = body === undefined ? {} : { 'content-type': 'application/json' }
-    const asked = request(url, { method, agent, headers, timeout: ANSWERED_WITHIN_MS }, (response) => {
+    const sent = request(url, { method, agent, headers, timeout: ANSWERED_WITHIN_MS }, (response) => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
       response.on('error', reject)
       response.on('end', () => resolve({ code: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }))
     })
-    asked.on('timeout', () => asked.destroy(new Error(`no answer within ${ANSWERED_WITHIN_MS} ms`)))
-    asked.on('error', reject)
-    asked.end(body === undefined ? undefined : JSON.stringify(body))
+    sent.on('timeout', () => sent.destroy(new Error(`no response within ${ANSWERED_WITHIN_MS} ms`)))
+    sent.on('error', reject)
+    sent.end(body === undefined ? undefined : JSON.stringify(body))
   })
 }
 

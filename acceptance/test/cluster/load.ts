@@ -26,12 +26,12 @@ const status: z.ZodType<Status> = z.object({
 })
 
 /** The most recent status in a log. A line may be truncated, or written by another program. */
-export function newestStatus(log: string): Status {
+function newestStatus(log: string): Status {
   for (const line of log.trim().split('\n').reverse()) {
     const parsed = status.safeParse(parsedJson(line))
     if (parsed.success) return parsed.data
   }
-  throw new Error(`the load pod says no status: ${log.trim().slice(-500) || 'nothing'}`)
+  throw new Error(`the load pod logged no status: ${log.trim().slice(-500) || 'nothing'}`)
 }
 
 function parsedJson(line: string): unknown {
@@ -43,13 +43,13 @@ function parsedJson(line: string): unknown {
 }
 
 /** The accepted skus. All of them must exist. */
-export function acceptedSkus(run: string, { posted, notAccepted }: Status): string[] {
+function acceptedSkus(run: string, { posted, notAccepted }: Status): string[] {
   const unknown = new Set(notAccepted)
   const numbers = Array.from({ length: posted }, (_, index) => index + 1)
   return numbers.filter((n) => !unknown.has(n)).map((n) => skuOf(run, n))
 }
 
-/** The difference between two statuses. */
+/** The calls between two statuses. */
 export interface Share {
   readonly calls: number
   readonly failed: number
@@ -60,7 +60,7 @@ export class LoadPod {
   readonly #run: string
   readonly #image: string
 
-  /** `run` is the prefix of every sku, `image` any image with Node 24. */
+  /** `run` is the prefix of every sku. `image` is any image with Node.js 24. */
   constructor(run: string, image: string) {
     this.#run = run
     this.#image = image
@@ -68,7 +68,7 @@ export class LoadPod {
 
   async start(): Promise<void> {
     await removeLoad()
-    // The service account of a new namespace appears a moment later. Until then no pod can start.
+    // Kubernetes creates the service account of a new namespace a moment later. Until then no pod can start.
     const input = this.#manifests()
       .map((manifest) => stringify(manifest))
       .join('---\n')
@@ -81,7 +81,7 @@ export class LoadPod {
     return newestStatus(await kubectl(['logs', '--namespace', LOAD_NAMESPACE, 'pod/load', '--tail=3']))
   }
 
-  /** Runs `work`. Resolves with the calls that ended meanwhile, including those still in flight at its end, and the failed ones. */
+  /** Runs `work`, and waits for the calls that are in flight at its end. Resolves with the calls that ended in this time. */
   async during(work: () => Promise<void>): Promise<Share> {
     const before = await this.status()
     await work()
@@ -104,21 +104,21 @@ export class LoadPod {
     )
   }
 
-  /** Resolves with the number of accepted items when all of them are listed. Otherwise names the missing ones. */
+  /** Resolves with the number of accepted items when all of them are listed. Otherwise rejects and names missing items. */
   async allApplied(): Promise<number> {
     const accepted = acceptedSkus(this.#run, await this.status())
     await until(
       async () => {
         const present = new Set(await skusLabelled(this.#run))
         const lost = accepted.filter((sku) => !present.has(sku))
-        if (lost.length > 0) throw new Error(`accepted and not listed: ${lost.length} items, ${lost.slice(0, 5)} …`)
+        if (lost.length > 0) throw new Error(`accepted but not listed: ${lost.length} items, ${lost.slice(0, 5)} …`)
       },
       { withinMs: APPLIED_WITHIN_MS },
     )
     return accepted.length
   }
 
-  /** A status taken when all calls made before now have ended, so that what happens now affects only later ones. */
+  /** A status taken after all calls started before now have ended. Later events affect only later calls. */
   async #later(): Promise<Status> {
     const { begun } = await this.status()
     return await until(

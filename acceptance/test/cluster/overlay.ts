@@ -1,5 +1,4 @@
 // The overlay that the cluster test deploys, with the tag from IMS_TAG if set, and the images that it names.
-
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,7 +11,7 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 const OVERLAY = join('kubernetes', 'overlays', 'single')
 const OURS: readonly string[] = serviceNames
 
-/** The directory to apply: the overlay itself, or one in `directory` that sets `tag` on our images. */
+/** The directory to apply: the overlay itself or, with a tag, an overlay written to `directory` that sets `tag` on our images. */
 export function overlayWithTag(tag: string | undefined, directory: string): string {
   const overlay = join(ROOT, OVERLAY)
   if (tag === undefined || tag === '') return overlay
@@ -47,7 +46,7 @@ export function imagesIn(manifests: string): string[] {
 
 export const rendered = async (overlay: string): Promise<string> => await kubectl(['kustomize', overlay])
 
-/** Those of `wanted` that are missing from `present`, which holds full names such as docker.io/library/mysql:8.4 for mysql:8.4. */
-export function imagesNotAmong(present: readonly string[], wanted: readonly string[]): string[] {
+/** The images of `wanted` that are not in `present`, which has full names, such as docker.io/library/mysql:8.4 for mysql:8.4. */
+export function missingImages(present: readonly string[], wanted: readonly string[]): string[] {
   return wanted.filter((image) => !present.some((name) => name === image || name.endsWith(`/${image}`)))
 }

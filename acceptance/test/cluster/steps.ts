@@ -1,13 +1,13 @@
 // Steps of the cluster test. Each is a test, and prints one line on the terminal as soon as it ends.
 import { it } from '@jest/globals'
 
-/** What a step reports. `isLess` when the cluster did not allow all of it. */
+/** The result of a step. `isPartial` is true if the cluster did not support the whole check. */
 export interface Reported {
   readonly detail: string
-  readonly isLess?: boolean
+  readonly isPartial?: boolean
 }
 
-/** A step that all later ones depend on. When it fails, they do not run. */
+/** All later steps depend on this step. If it fails, they do not run. */
 const NEEDED = { isNeeded: true }
 let missing: string | undefined
 
@@ -21,13 +21,13 @@ export function step(
   it(
     name,
     async () => {
-      if (missing !== undefined) throw new Error(`not tried, since this failed: ${missing}`)
+      if (missing !== undefined) throw new Error(`not run, because this step failed: ${missing}`)
       const began = performance.now()
       const took = () => `(${((performance.now() - began) / 1_000).toFixed(1)} s)`
       try {
         const reported = await body()
-        const { detail, isLess = false } = typeof reported === 'string' ? { detail: reported } : reported
-        say(`${isLess ? '!' : '✓'} ${name}: ${detail} ${took()}`)
+        const { detail, isPartial = false } = typeof reported === 'string' ? { detail: reported } : reported
+        say(`${isPartial ? '!' : '✓'} ${name}: ${detail} ${took()}`)
       } catch (error) {
         if (isNeeded) missing = name
         say(`✗ ${name} ${took()}\n${indented(error instanceof Error ? error.message : String(error))}`)
@@ -38,7 +38,7 @@ export function step(
   )
 }
 
-/** A step that the later ones depend on. */
+/** Declares a step that all later steps depend on. */
 export function neededStep(name: string, minutes: number, body: () => Promise<string | Reported>): void {
   step(name, minutes, body, NEEDED)
 }

@@ -1,26 +1,26 @@
-// A headless Chromium for tests of the console: records what a page must not do.
+// Opens pages in a headless Chromium and records forbidden behaviour, such as a request to another host.
 import { execFileSync } from 'node:child_process'
 import { AxeBuilder } from '@axe-core/playwright'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 import { findProgram } from '../find-program.ts'
 
-/** The path of Chromium, or a sentence that says why it is not available. */
+/** Returns the path of Chromium, or a sentence that says why it is not available. */
 export function findChromium(): { readonly path: string } | string {
   const found = findProgram('chromium', 'chromium')
   if (typeof found === 'string') return found
   return { path: execFileSync('sh', ['-c', 'command -v chromium'], { encoding: 'utf8' }).trim() }
 }
 
-/** The tests open only pages of this machine, so Chromium may run as root in a container. */
+/** Opens Chromium without a sandbox, because it may run as root in a container. The tests open only pages of this machine. */
 export async function openChromium({ path }: { readonly path: string }): Promise<Browser> {
   return await chromium.launch({ executablePath: path, args: ['--no-sandbox', '--disable-dev-shm-usage'] })
 }
 
 export interface Tab {
   readonly page: Page
-  /** Violations of the content security policy, uncaught exceptions, and requests to other hosts. */
+  /** Violations of the content security policy, uncaught exceptions, browser dialogs, and requests to other hosts. */
   readonly faults: readonly string[]
-  /** Bytes of the responses so far, as they crossed the network. */
+  /** The size of all responses so far, as transferred over the network. */
   wireBytes(): Promise<number>
   close(): Promise<void>
 }
@@ -32,7 +32,7 @@ interface TabOptions {
   readonly key?: string
 }
 
-/** Opens a tab with its own storage. With `key`, the tab has that API key already. */
+/** Opens a tab with its own storage. With `key`, the console already has that API key. */
 export async function openTab(browser: Browser, origin: string, options: TabOptions = {}): Promise<Tab> {
   const { scheme = 'light', width = 1_200, height = 800, key } = options
   const context: BrowserContext = await browser.newContext({
@@ -49,7 +49,7 @@ export async function openTab(browser: Browser, origin: string, options: TabOpti
   })
   page.on('pageerror', (error) => faults.push(error.stack ?? error.message))
   page.on('dialog', (dialog) => {
-    faults.push(`a dialog of the browser: ${dialog.message()}`)
+    faults.push(`a browser dialog: ${dialog.message()}`)
     void dialog.dismiss()
   })
   let sizes: Promise<number>[] = []
@@ -74,7 +74,7 @@ export async function openTab(browser: Browser, origin: string, options: TabOpti
   }
 }
 
-/** What axe finds wrong on the page, one line for each rule. */
+/** The accessibility violations that axe finds on the page, one line per rule. */
 export async function accessibilityFaults(page: Page): Promise<string[]> {
   const { violations } = await new AxeBuilder({ page }).analyze()
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`)

@@ -1,4 +1,4 @@
-// The console in a real browser, on the whole suite: each action and its true outcome, outages, many items, hostile texts.
+// Tests the console in a real browser on the whole suite: each action and its outcome, outages, many items, hostile text.
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
@@ -51,7 +51,7 @@ function tests(program: { readonly path: string }): void {
     broker.turnAway(false)
     database.turnAway(false)
     for (const tab of tabs.splice(0)) await tab.close()
-    // After an outage, a list that nobody answers yet would fail in the next test.
+    // After an outage, the first listing of the next test would fail while a service is not ready.
     await stack.ready()
     await stack.pool.query('DELETE FROM inventory')
   })
@@ -62,11 +62,11 @@ function tests(program: { readonly path: string }): void {
     await database?.close()
   })
 
-  async function open(place = '', options: Parameters<typeof openTab>[2] = { key: KEY }): Promise<Tab> {
+  async function open(path = '', options: Parameters<typeof openTab>[2] = { key: KEY }): Promise<Tab> {
     const tab = await openTab(browser, stack.http, options)
     tab.page.setDefaultTimeout(WAIT_MS)
     tabs.push(tab)
-    await tab.page.goto(`${stack.http}/${place}`)
+    await tab.page.goto(`${stack.http}/${path}`)
     return tab
   }
 
@@ -94,7 +94,7 @@ function tests(program: { readonly path: string }): void {
   }
   const juice = { sku: 'IB1', name: 'Apple Juice', label: 'juice', price: '25.00', quantity: '50' }
 
-  it('asks for the API key when the API does, and keeps it for the tab', async () => {
+  it('asks for an API key if the API requires one, and keeps it for the tab', async () => {
     const { page, faults } = await open('', {})
     await page.locator('dialog', { hasText: 'The API needs a key.' }).waitFor()
     await page.locator('#key').fill('wrong')
@@ -134,7 +134,7 @@ function tests(program: { readonly path: string }): void {
     expect(faults).toEqual([])
   })
 
-  it('says beside the field what is wrong, before and after it is sent', async () => {
+  it('shows an error next to its field, both from its own checks and from the API', async () => {
     const { page } = await open()
     await add(page, { ...juice, sku: '', name: 'n'.repeat(101), price: '-1', quantity: '1.5' })
     for (const [field, text] of [
@@ -144,7 +144,7 @@ function tests(program: { readonly path: string }): void {
       ['quantity', 'must be a whole number'],
     ])
       expect(await page.locator(`#${field}-error`).textContent()).toBe(text)
-    // Only the API knows this rule.
+    // Only the API checks this rule.
     await page.locator('dialog #sku').fill(' a')
     for (const name of ['name', 'price', 'quantity'] as const) await page.locator(`dialog #${name}`).fill(juice[name])
     await page.locator('dialog').getByRole('button', { name: 'Add', exact: true }).click()
@@ -155,7 +155,7 @@ function tests(program: { readonly path: string }): void {
     await page.locator('#sku-error', { hasText: 'exists already' }).waitFor()
   })
 
-  it('takes a deletion back within five seconds, and then sends nothing', async () => {
+  it('sends no request for a deletion that is taken back within five seconds', async () => {
     await fill(1)
     const { page } = await open()
     const posted: string[] = []
@@ -170,7 +170,7 @@ function tests(program: { readonly path: string }): void {
     expect(await stack.skus()).toEqual(['IB000000000'])
   })
 
-  it('knows after a change of tabs that a deletion waits, and removes the row when it is applied', async () => {
+  it('keeps a pending deletion when the view changes, and removes the row when the deletion is applied', async () => {
     await fill(2)
     const { page } = await open()
     let go = () => {}
@@ -193,11 +193,11 @@ function tests(program: { readonly path: string }): void {
     expect(await stack.skus()).toEqual(['IB000000001'])
   })
 
-  it('repeats a command with the same key after its answer was lost, so that it has one effect', async () => {
+  it('retries a command whose response was lost with the same Idempotency-Key, so that it is applied once', async () => {
     await fill(1)
     const { page } = await open()
     const keys: (string | undefined)[] = []
-    // The first request arrives, and its answer does not.
+    // The first request reaches the API, but its response is lost.
     await page.route('**/stock_adjustment', async (route) => {
       keys.push(route.request().headers()['idempotency-key'])
       if (keys.length > 1) return await route.continue()
@@ -218,7 +218,7 @@ function tests(program: { readonly path: string }): void {
     expect(JSON.stringify(rows)).toContain('5')
   })
 
-  it('finds a part of a word, and what a barcode scanner types', async () => {
+  it('finds items by a part of a word and by a scanned barcode', async () => {
     await fill(300)
     await stack.pool.query(
       "INSERT INTO inventory (sku, name, label, price, quantity) VALUES ('4006381333931', 'Crème', 'sweet', 1, 1)",
@@ -240,11 +240,11 @@ function tests(program: { readonly path: string }): void {
     expect(await page.locator('#search').inputValue()).toBe('IB000000007')
   })
 
-  it(`stays fast with ${MANY} items: only the visible rows are in the page`, async () => {
+  it(`renders only the visible rows of ${MANY} items, and sorts all of them`, async () => {
     await fill(MANY)
     const { page, faults } = await open()
     await row(page, 'IB000000000').waitFor()
-    // A part of the list cannot be sorted.
+    // The console does not sort a list that is only partly loaded.
     expect(await page.getByRole('button', { name: /^Name/ }).isDisabled()).toBe(true)
     await page.getByRole('button', { name: 'Load all' }).click()
     await page.locator('[data-test=count]', { hasText: '12,000 items' }).waitFor()
@@ -259,7 +259,7 @@ function tests(program: { readonly path: string }): void {
     expect(faults).toEqual([])
   })
 
-  it('shows hostile texts as texts', async () => {
+  it('shows hostile text as plain text', async () => {
     await stack.pool.query('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [
       [[HOSTILE.slice(0, 20), HOSTILE, '"><script>alert(2)</script>', 1, 1]],
     ])
@@ -273,7 +273,7 @@ function tests(program: { readonly path: string }): void {
     expect(faults).toEqual([])
   })
 
-  it('follows a message, and remembers the commands of this browser', async () => {
+  it('shows the history of a message, and remembers the commands of this browser', async () => {
     const { page } = await open()
     await add(page, juice)
     await notice(page, /Add IB1.*Done/)
@@ -287,7 +287,7 @@ function tests(program: { readonly path: string }): void {
     await page.getByText('It may never have been sent.').waitFor()
   })
 
-  it('shows no late answer about another message, and bears a damaged list of commands', async () => {
+  it('ignores a late response about another message, and tolerates a corrupt list of commands', async () => {
     const { page } = await open()
     await page.evaluate(`localStorage.setItem('ims-commands', '[null]')`)
     const held = Promise.withResolvers<void>()
@@ -305,22 +305,22 @@ function tests(program: { readonly path: string }): void {
     expect(await page.locator('.card .id').allTextContents()).toEqual(['quick'])
   })
 
-  it('does not read the list again because another producer answers, but does when an item was created', async () => {
+  it('reloads the list when an item was created, but not when another producer responds', async () => {
     const { page } = await open()
     await page.getByText('There are no items yet.').waitFor()
-    let answers = 0
+    let responses = 0
     await page.route('**/queues', async (route) => {
       const response = await route.fetch()
       const body = await response.json()
-      answers += 1
-      for (const each of body.queues) if (each.queue === 'create_item') each.accepted += (answers % 2) * 1_000
-      await route.fulfill({ response, json: { ...body, producer: `producer ${answers % 2}` } })
+      responses += 1
+      for (const each of body.queues) if (each.queue === 'create_item') each.accepted += (responses % 2) * 1_000
+      await route.fulfill({ response, json: { ...body, producer: `producer ${responses % 2}` } })
     })
     const reads: string[] = []
     page.on('request', (request) => {
       if (/order_processing\?limit=\d{3}/.test(request.url())) reads.push(request.url())
     })
-    await eventually(() => expect(answers).toBeGreaterThan(4), WAIT_MS)
+    await eventually(() => expect(responses).toBeGreaterThan(4), WAIT_MS)
     expect(reads).toEqual([])
     await fetch(`${stack.http}/create_item`, {
       method: 'POST',
@@ -330,7 +330,7 @@ function tests(program: { readonly path: string }): void {
     await row(page, 'IB1').waitFor()
   })
 
-  it('says that the broker is away, takes nothing meanwhile, and says so no longer when it is back', async () => {
+  it('shows a banner while the broker is down, and reports that a command was not stored', async () => {
     await fill(1)
     const { page } = await open()
     await row(page, 'IB000000000').waitFor()
@@ -348,7 +348,7 @@ function tests(program: { readonly path: string }): void {
     await row(page, 'IB000000000').getByRole('cell', { name: '5', exact: true }).waitFor()
   })
 
-  it('says that nobody consumes while MySQL is away, and that a command is accepted but not yet done', async () => {
+  it('shows a banner while MySQL is down, and reports that the outcome of a command is not known yet', async () => {
     const { page } = await open()
     await page.getByText('There are no items yet.').waitFor()
     database.turnAway(true)
@@ -358,8 +358,8 @@ function tests(program: { readonly path: string }): void {
     await page.locator('.banner', { hasText: 'MySQL is down' }).waitFor()
     database.turnAway(false)
     await page.locator('.banner').waitFor({ state: 'detached' })
-    // The banner can go while consumer_two still pauses: sent again before it has applied the first, the command could
-    // once more have no outcome within ten seconds.
+    // The banner can disappear while consumer_two is still paused. If the command were sent again before the first one is
+    // applied, its outcome could again be unknown after ten seconds.
     await eventually(async () => expect(await stack.skus()).toEqual(['IB1']), WAIT_MS)
     await notice(page, /Add IB1/)
       .getByRole('button', { name: 'Try again' })
@@ -368,7 +368,7 @@ function tests(program: { readonly path: string }): void {
     expect(await stack.skus()).toEqual(['IB1'])
   })
 
-  it('says that nobody consumes while MySQL is away, also when nobody sends anything', async () => {
+  it('shows a banner while MySQL is down, even if no command is sent', async () => {
     const { page } = await open()
     await page.getByText('There are no items yet.').waitFor()
     database.turnAway(true)
@@ -378,7 +378,7 @@ function tests(program: { readonly path: string }): void {
     await page.locator('.banner').waitFor({ state: 'detached' })
   })
 
-  it('says that the producer cannot be reached', async () => {
+  it('shows a banner while the producer cannot be reached', async () => {
     const { page } = await open()
     await page.getByText('There are no items yet.').waitFor()
     await page.context().setOffline(true)
@@ -391,7 +391,7 @@ function tests(program: { readonly path: string }): void {
     await page.getByText('There are no items yet.').waitFor()
   })
 
-  it('puts dead letters back and discards them, as many as were confirmed, and says how many were applied', async () => {
+  it('redrives and discards dead letters only if their number is confirmed, and shows how many were applied', async () => {
     const channel = stack.channel
     const send = (body: object | string) =>
       channel.sendToQueue('create_item', Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), {
@@ -431,11 +431,11 @@ function tests(program: { readonly path: string }): void {
     expect(faults).toEqual([])
   })
 
-  it('shows the queues, and sends a health check that arrives', async () => {
+  it('shows the queues, and sends a health check that consumer_one receives', async () => {
     const { page } = await open('#health')
     await eventually(async () => {
       const text = await page.locator('tbody tr', { hasText: 'create_item' }).innerText()
-      // As the broker counts them.
+      // The broker's own count.
       const { consumerCount } = await stack.channel.checkQueue('create_item')
       expect(text.split(/\s+/)).toEqual(['create_item', 'consumer_two', '0', String(consumerCount), '0'])
     }, WAIT_MS)
@@ -448,14 +448,14 @@ function tests(program: { readonly path: string }): void {
     )
   })
 
-  it('draws the commands that were accepted, and that left the queues', async () => {
+  it('draws the rates at which commands are accepted and leave the queues', async () => {
     const { page, faults } = await open('#health')
-    // Pixels in the colour of the line: the axes have another.
+    // Looks for pixels in the colour of the line. The axes have a different colour.
     const drawn = () => page.evaluate(LINES_DRAWN)
     await eventually(async () => expect(await drawn()).toEqual([true, true]), WAIT_MS)
     const rate = async (name: string) => Number(await page.locator(`[data-test=${name}]`).textContent())
     await page.locator('[data-test=accepted]', { hasText: /^0$/ }).waitFor()
-    // Nobody takes these messages from the queue: they are accepted, and wait.
+    // Without a database, no consumer takes these messages. They are accepted and wait in the queue.
     database.turnAway(true)
     database.cut()
     const sending = setInterval(() => {
@@ -469,7 +469,7 @@ function tests(program: { readonly path: string }): void {
         expect(await rate('left')).toBeLessThan(1)
       }, WAIT_MS)
       database.turnAway(false)
-      // The queue is drained: more leave than arrive.
+      // The queue drains: more messages leave than arrive.
       await eventually(async () => expect(await rate('left')).toBeGreaterThan(await rate('accepted')), WAIT_MS)
     } finally {
       clearInterval(sending)
@@ -480,7 +480,7 @@ function tests(program: { readonly path: string }): void {
     expect(faults).toEqual([])
   })
 
-  it('can be used with the keyboard alone', async () => {
+  it('adds an item with the keyboard alone', async () => {
     const { page } = await open()
     await page.getByText('There are no items yet.').waitFor()
     await page.locator('#search').focus()
@@ -497,52 +497,55 @@ function tests(program: { readonly path: string }): void {
     expect(await page.locator('dialog').count()).toBe(0)
   })
 
-  it.each(['light', 'dark'] as const)('has no fault that axe finds, on a screen and on a phone: %s', async (scheme) => {
-    await fill(40)
-    stack.channel.sendToQueue('create_item', Buffer.from('{}'), { persistent: true })
-    await eventually(async () => expect(await stack.depth('create_item.dead-letter')).toBeGreaterThan(0), WAIT_MS)
-    for (const [width, height] of [
-      [1_200, 800],
-      [360, 740],
-    ] as const) {
-      const { page, faults } = await open('', { key: ADMIN_KEY, scheme, width, height })
-      await row(page, 'IB000000000').waitFor()
-      expect(await accessibilityFaults(page)).toEqual([])
-      if (width > 1_000) await page.screenshot({ path: join(IMAGES, `console-items-${scheme}.png`) })
-      expect(await page.evaluate('document.body.scrollWidth')).toBeLessThanOrEqual(width)
-      await page.getByRole('button', { name: 'Add an item' }).click()
-      await page.locator('dialog').getByRole('button', { name: 'Add', exact: true }).click()
-      await page.locator('#sku-error').waitFor()
-      expect(await accessibilityFaults(page)).toEqual([])
-      await page.keyboard.press('Escape')
-      for (const [hash, ready] of [
-        ['#messages/nothing', 'It may never have been sent.'],
-        ['#dead-letters', 'invalid'],
-        ['#health', 'consumer_two'],
+  it.each(['light', 'dark'] as const)(
+    'has no accessibility violation on a desktop or a phone: %s scheme',
+    async (scheme) => {
+      await fill(40)
+      stack.channel.sendToQueue('create_item', Buffer.from('{}'), { persistent: true })
+      await eventually(async () => expect(await stack.depth('create_item.dead-letter')).toBeGreaterThan(0), WAIT_MS)
+      for (const [width, height] of [
+        [1_200, 800],
+        [360, 740],
       ] as const) {
-        await page.goto(`${stack.http}/${hash}`)
-        await page.getByText(ready).first().waitFor()
-        if (hash === '#health') await page.locator('.plot canvas').nth(1).waitFor()
-        if (hash === '#dead-letters') {
-          await page.getByRole('button', { name: /^Show/ }).first().click()
-          await page.locator('.letters pre').first().waitFor()
-          if (width > 1_000) await page.screenshot({ path: join(IMAGES, `console-dead-letters-${scheme}.png`) })
-        }
+        const { page, faults } = await open('', { key: ADMIN_KEY, scheme, width, height })
+        await row(page, 'IB000000000').waitFor()
         expect(await accessibilityFaults(page)).toEqual([])
+        if (width > 1_000) await page.screenshot({ path: join(IMAGES, `console-items-${scheme}.png`) })
         expect(await page.evaluate('document.body.scrollWidth')).toBeLessThanOrEqual(width)
+        await page.getByRole('button', { name: 'Add an item' }).click()
+        await page.locator('dialog').getByRole('button', { name: 'Add', exact: true }).click()
+        await page.locator('#sku-error').waitFor()
+        expect(await accessibilityFaults(page)).toEqual([])
+        await page.keyboard.press('Escape')
+        for (const [hash, ready] of [
+          ['#messages/nothing', 'It may never have been sent.'],
+          ['#dead-letters', 'invalid'],
+          ['#health', 'consumer_two'],
+        ] as const) {
+          await page.goto(`${stack.http}/${hash}`)
+          await page.getByText(ready).first().waitFor()
+          if (hash === '#health') await page.locator('.plot canvas').nth(1).waitFor()
+          if (hash === '#dead-letters') {
+            await page.getByRole('button', { name: /^Show/ }).first().click()
+            await page.locator('.letters pre').first().waitFor()
+            if (width > 1_000) await page.screenshot({ path: join(IMAGES, `console-dead-letters-${scheme}.png`) })
+          }
+          expect(await accessibilityFaults(page)).toEqual([])
+          expect(await page.evaluate('document.body.scrollWidth')).toBeLessThanOrEqual(width)
+        }
+        expect(faults).toEqual([])
       }
-      expect(faults).toEqual([])
-    }
-    await stack.deadLetters('create_item')
-  })
+      await stack.deadLetters('create_item')
+    },
+  )
 
-  it('weighs at most 120 kB over the wire, without the items', async () => {
+  it('transfers less than 120 kB when there are no items', async () => {
     const { page, wireBytes } = await open()
     await page.getByText('There are no items yet.').waitFor()
     expect(await wireBytes()).toBeLessThan(120_000)
   })
 
-  it('has a readable page about the API, without a violation and from this host only', async () => {
+  it('serves API documentation without accessibility violations and without requests to other hosts', async () => {
     for (const scheme of ['light', 'dark'] as const) {
       const { page, faults } = await open('docs', { scheme })
       await page.getByRole('heading', { name: 'POST /create_item' }).waitFor()

@@ -1,4 +1,4 @@
-// The story of a newcomer in a real browser, with the commands of the README: up, import, watch, follow, break, heal.
+// Follows a new user in a real browser, with the commands of the README: start, import, follow a message, break MySQL, heal it.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,8 +14,8 @@ const STORED = ROWS - 3
 const WAIT_MS = 120_000
 const numbers = new Intl.NumberFormat('en-GB')
 
-/** Three rows are bad: two that the importer sees, and one that only the suite can refuse. */
-function newcomersItems(): string {
+/** A CSV file with three bad rows. The importer rejects two of them, and only the suite can refuse the third. */
+function csvOfItems(): string {
   const lines = Array.from({ length: ROWS }, (_, n) => `NEW${String(n).padStart(6, '0')},Tea number ${n},tea,2.50,40`)
   lines[2_000] = 'NEW002000,Tea number 2000,tea,cheap,40'
   lines[5_000] = 'NEW005000,,tea,2.50,40'
@@ -27,12 +27,12 @@ const found = findChromium()
 const why = typeof found === 'string' ? found : hasServerPrograms() ? undefined : 'RabbitMQ and MySQL are not installed'
 
 if (typeof found === 'string' || why !== undefined)
-  describe.skip(`the story of a newcomer, skipped because ${why}`, () => tests({ path: '' }))
-else describe('the story of a newcomer', () => tests(found))
+  describe.skip(`a new user, skipped because ${why}`, () => tests({ path: '' }))
+else describe('a new user', () => tests(found))
 
 function tests(program: { readonly path: string }): void {
   const root = join(tmpdir(), `ims-story-${process.pid}`)
-  // Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+  // Created in a hook: when all tests are skipped, no hook runs, and nothing would delete the directory.
   beforeAll(() => void mkdirSync(root, { mode: 0o700 }))
   let environment: NodeJS.ProcessEnv = {}
   let http = ''
@@ -78,7 +78,7 @@ function tests(program: { readonly path: string }): void {
 
     // Watch an import arrive.
     const file = join(root, 'items.csv')
-    writeFileSync(file, newcomersItems())
+    writeFileSync(file, csvOfItems())
     const count = page.locator('[data-test=count]')
     const shown = async () => Number((await count.textContent())?.replace(/\D/g, ''))
     const importing = command(`npm run --silent import -- ${file}`)
@@ -91,14 +91,14 @@ function tests(program: { readonly path: string }): void {
       if (last > (seen.at(-1) ?? 0)) seen.push(last)
       await page.waitForTimeout(500)
     }
-    // At least one count on the way to the last: how many depends on the speed of the machine.
+    // At least one intermediate count was shown. How many depends on the speed of the machine.
     expect(seen.length).toBeGreaterThan(0)
     await page.getByText(`${numbers.format(STORED)} items`).waitFor()
     const imported = await importing.ended
     expect(imported.output).toContain('10,000 rows: 9,997 created, 0 created before, 3 rejected, 0 unknown')
     expect(imported.code).toBe(1)
 
-    // Find the bad rows, and why.
+    // Read the rejected rows and the reasons.
     const rejected = readFileSync(join(root, 'items.rejected.csv'), 'utf8').trim().split('\n').slice(1)
     expect(rejected).toHaveLength(3)
     const reasons = rejected.map((line) => line.split(',').slice(5).join(',')).sort()
@@ -107,7 +107,7 @@ function tests(program: { readonly path: string }): void {
       expect.stringMatching(/^5002,.*name: must not be empty/),
       expect.stringMatching(/^9002,.*exists already/),
     ])
-    // A refusal that its sender was told of leaves no dead letter.
+    // A refusal that was reported to its sender leaves no dead letter.
     await page.goto(`${http}/#health`)
     await page.locator('tbody tr', { hasText: /^create_item/ }).waitFor()
     expect((await page.locator('tbody tr', { hasText: /^create_item/ }).innerText()).split(/\s+/).at(-1)).toBe('0')
@@ -131,12 +131,12 @@ function tests(program: { readonly path: string }): void {
       .getByRole('cell', { name: '1', exact: true })
       .waitFor()
 
-    // Bring it back: the banner goes by itself, and the message is applied.
+    // Heal MySQL. The banner disappears, and the message is applied.
     ctrlC(breaking.child)
     expect((await breaking.ended).output).toContain('healed')
     await page.locator('.banner').waitFor({ state: 'detached' })
     await notice.getByRole('link').click()
-    // The page asks once, and the banner can go while consumer_three still pauses.
+    // The page requests the history only once, and the banner can disappear while consumer_three is still paused.
     await eventually(async () => {
       await page.getByRole('button', { name: 'Find' }).click()
       await page.locator('.time-line', { hasText: 'stock_adjustment: adjusted' }).waitFor({ timeout: 10_000 })
@@ -149,7 +149,7 @@ function tests(program: { readonly path: string }): void {
     await page.locator('#search').fill('')
     await all.click()
     await page.getByText(`${numbers.format(STORED)} items`).waitFor()
-    // 40 of each at 2.50, less the three that were taken out.
+    // 40 of each item at 2.50, minus the three that were removed.
     await page.locator('[data-test=value]', { hasText: '999,692.50' }).waitFor()
     expect(faults).toEqual([])
     await close()

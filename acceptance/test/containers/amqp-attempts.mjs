@@ -1,6 +1,6 @@
-// Runs inside a service's container with its own secret. Tries what users of RabbitMQ may try, and prints what was
-// refused as JSON.
-// Plain JavaScript from standard input, with an array in place of QUEUE_NAMES. It finds amqplib where the service does.
+// Runs in a service's container with the service's own secret. Tries actions on RabbitMQ, and prints as JSON which ones
+// were refused. The test sends this file to the standard input of Node.js, so that it resolves the service's amqplib, with
+// an array in place of QUEUE_NAMES.
 import { readFileSync } from 'node:fs'
 import amqplib from 'amqplib'
 

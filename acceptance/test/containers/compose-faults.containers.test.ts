@@ -1,4 +1,4 @@
-// Each container is killed and restarted under load. All come back, and nothing accepted is lost or applied twice.
+// Kills and restarts each container under load. Each one recovers, and no accepted message is lost or applied twice.
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually, start } from 'testkit'
@@ -48,7 +48,7 @@ const allHealthy = async () =>
     )
   }, BACK_WITHIN_MS)
 
-/** Everything accepted is a row, exactly once (sku is unique), nothing was dead-lettered, and no message is left on a queue. */
+/** Checks that every accepted item is a row (exactly one, because sku is unique), and that no message or dead letter is left. */
 const allApplied = async (accepted: readonly string[]) => {
   expect(accepted.length).toBeGreaterThan(0)
   await eventually(async () => {
@@ -70,7 +70,7 @@ const load = () => {
 
 describe('under load', () => {
   it.each([...SERVICES, ...servers])(
-    '%s comes back after a crash, and nothing is lost',
+    '%s recovers from a crash, and no accepted item is lost',
     async (service) => {
       const before = await restarts(service)
       const { accepted, stop } = load()
@@ -90,9 +90,9 @@ describe('under load', () => {
   )
 
   it.each(servers)(
-    '%s can be restarted cleanly, and nothing is lost',
+    '%s can be restarted: every response is 200 or 503, and no accepted item is lost',
     async (service) => {
-      const { accepted, answers, stop } = load()
+      const { accepted, statuses, stop } = load()
       try {
         await pause(UNDER_LOAD_MS)
         await compose('restart', service)
@@ -102,7 +102,7 @@ describe('under load', () => {
         await stop()
       }
       await allApplied(accepted)
-      expect([...answers.keys()].filter((status) => status !== 200 && status !== 503)).toEqual([])
+      expect([...statuses.keys()].filter((status) => status !== 200 && status !== 503)).toEqual([])
     },
     5 * MINUTE_MS,
   )
@@ -110,7 +110,7 @@ describe('under load', () => {
 
 describe('a poison message', () => {
   it(
-    'that kills its consumer each time is dead-lettered by the delivery limit, and the next message is applied',
+    'is dead-lettered at the delivery limit if it kills its consumer each time, and the next message is applied',
     async () => {
       const consumer = (await compose('ps', '--quiet', 'consumer_two')).trim()
       // A lock on the table keeps the message in flight for as long as the test needs.
@@ -122,7 +122,7 @@ describe('a poison message', () => {
         await eventually(async () => expect(await sql(LOCK_HELD)).toBe('1'))
         expect(await call(`${http}/create_item`, { json: poison })).toMatchObject({ status: 200 })
         for (let death = 0; death <= DELIVERY_LIMIT; death += 1) {
-          // MySQL keeps connections of dead clients for a while. A new connection shows that the message was delivered again.
+          // MySQL keeps the connections of dead clients for a while. An INSERT on a newer connection shows a redelivery.
           await eventually(async () => {
             const insert = Number(await sql(LAST_INSERT))
             expect(insert).toBeGreaterThan(last)
@@ -155,7 +155,7 @@ const AS_ROOT = 'MYSQL_PWD="$(cat /run/accounts/root-password)" mysql --user=roo
 const HOLD_TABLE = `${AS_ROOT} --execute 'LOCK TABLES inventory WRITE; SELECT SLEEP(280) AS held'`
 const HOLDERS = "FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(280)%'"
 const LOCK_HELD = `SELECT COUNT(*) ${HOLDERS}`
-/** Of a message: without the statement by which a consumer that left its queue asks whether it may insert. */
+/** The newest INSERT for a message. It ignores the probe by which a paused consumer checks that it may insert. */
 const LAST_INSERT = `SELECT COALESCE(MAX(id), 0) FROM information_schema.processlist
   WHERE user = 'consumer_two' AND info LIKE 'INSERT INTO inventory%' AND info NOT LIKE '%WHERE FALSE'`
 const END_HOLDER = `SELECT CONCAT('KILL ', id) INTO @kill ${HOLDERS} LIMIT 1; PREPARE k FROM @kill; EXECUTE k`

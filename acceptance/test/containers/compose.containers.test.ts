@@ -1,5 +1,4 @@
-// docker compose up, as a newcomer sees it: all healthy, the four calls, least privilege, down and up again.
-
+// Tests `docker compose up` as a new user runs it: health, the four calls, least privilege, stop and start again.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { queues, services } from '@ims/accounts/suite'
@@ -43,7 +42,7 @@ afterAll(async () => {
 }, 2 * MINUTE_MS)
 
 describe('docker compose up --build --wait', () => {
-  it('leaves every server and service healthy, and both one-shots with exit code 0', async () => {
+  it('starts every server and service healthy, and both one-shot containers exit with 0', async () => {
     const all = await containers()
     const long = all.filter(({ Service }) => !ONE_SHOT.includes(Service))
     expect(long.map(({ Service }) => Service).sort()).toEqual([...SERVICES, 'mysql', 'rabbitmq'].sort())
@@ -52,7 +51,7 @@ describe('docker compose up --build --wait', () => {
   })
 
   it(
-    'starts the producer after RabbitMQ and all consumers, and consumers with tables after the migration',
+    'starts the producer after RabbitMQ and all consumers, and the consumers that use tables after the migration',
     async () => {
       const startedAt = async (service: string) =>
         Date.parse(
@@ -62,7 +61,7 @@ describe('docker compose up --build --wait', () => {
       for (const service of ['rabbitmq', ...SERVICES.filter((name) => name !== 'producer')]) {
         const { State } = healthLog.parse(await inspect(service))
         const firstHealthy = State.Health.Log.find(({ ExitCode }) => ExitCode === 0)
-        // Docker keeps only the last five checks. In a longer run, only the start times can be compared.
+        // Docker keeps only the last five health checks, so the test compares start times.
         expect(await startedAt(service)).toBeLessThan(producer)
         expect(firstHealthy).toBeDefined()
       }
@@ -72,7 +71,7 @@ describe('docker compose up --build --wait', () => {
     MINUTE_MS,
   )
 
-  it('answers the four calls of the original suite', async () => {
+  it('handles the four calls of the original suite', async () => {
     expect(await call(`${http}/healthcheck`)).toMatchObject({
       status: 200,
       body: { message: 'Health check message sent' },
@@ -100,10 +99,10 @@ describe('docker compose up --build --wait', () => {
   )
 
   it(
-    'lets an operator work on dead letters in the producer’s container, and requires a key over HTTP',
+    'lets an operator list, redrive and discard dead letters in the producer’s container, and requires a key over HTTP',
     async () => {
       const deadLetters = (...args: string[]) => execIn('producer', 'node', 'producer/src/dead-letters.ts', ...args)
-      // The collection leaves dead letters behind: its requests that were refused.
+      // The refused requests of the Postman collection have left dead letters.
       await deadLetters('discard', 'create_item', '--all', '--yes')
       for (let time = 0; time < 2; time += 1) await call(`${http}/create_item`, { json: SEED_ITEM })
       await eventually(async () =>
@@ -121,7 +120,7 @@ describe('docker compose up --build --wait', () => {
   )
 
   it(
-    'is fine for the doctor, which names a consumer that is missing',
+    'passes the checks of the doctor, which reports a consumer after it is stopped',
     async () => {
       const healthy = await ran('docker', 'compose', 'run', '--rm', 'doctor')
       expect(healthy).toMatchObject({ code: 2, output: expect.not.stringContaining('✗') })
@@ -140,7 +139,7 @@ describe('docker compose up --build --wait', () => {
     ['broker', 'rabbitmq'],
     ['consumer_two', 'consumer_two'],
   ])(
-    'has no answer from %s while `npm run break` freezes it, and loses nothing',
+    'works again after `npm run break` has frozen %s',
     async (what, service) => {
       const state = async () => (await containers()).find(({ Service }) => Service === service)?.State
       const breaking = start({
@@ -191,15 +190,18 @@ const hardened = z.object({
 })
 
 describe('every container', () => {
-  it.each([...SERVICES, 'rabbitmq', 'mysql', ...ONE_SHOT])('%s has only the rights it needs', async (service) => {
-    const { Config, HostConfig } = hardened.parse(await inspect(service))
-    expect(Config.User).not.toMatch(/^(|0|root)(:|$)/)
-    expect(HostConfig).toMatchObject({ ReadonlyRootfs: true, CapDrop: ['ALL'], CapAdd: null, Privileged: false })
-    expect(HostConfig.SecurityOpt).toContain('no-new-privileges:true')
-    expect(HostConfig.Memory).toBeGreaterThan(0)
-    // Passwords come from files, because anyone with access to the engine can read an environment.
-    expect(Config.Env.filter((each) => /PASSWORD=|SECRET=/.test(each))).toEqual([])
-  })
+  it.each([...SERVICES, 'rabbitmq', 'mysql', ...ONE_SHOT])(
+    '%s has no root user, no capability and no secret in its environment',
+    async (service) => {
+      const { Config, HostConfig } = hardened.parse(await inspect(service))
+      expect(Config.User).not.toMatch(/^(|0|root)(:|$)/)
+      expect(HostConfig).toMatchObject({ ReadonlyRootfs: true, CapDrop: ['ALL'], CapAdd: null, Privileged: false })
+      expect(HostConfig.SecurityOpt).toContain('no-new-privileges:true')
+      expect(HostConfig.Memory).toBeGreaterThan(0)
+      // Passwords come from files, because anyone with access to the engine can read an environment.
+      expect(Config.Env.filter((each) => /PASSWORD=|SECRET=/.test(each))).toEqual([])
+    },
+  )
 
   it.each([...SERVICES, 'rabbitmq', 'mysql'])(
     'runs the first process of %s as a user other than root',
@@ -218,13 +220,13 @@ describe('every container', () => {
     expect(published.sort()).toEqual(['producer 5000/tcp on 127.0.0.1', 'rabbitmq 15672/tcp on 127.0.0.1'])
   })
 
-  it.each(['mysql', 'consumer_two'])('%s is only on networks without internet access', async (service) => {
+  it.each(['mysql', 'consumer_two'])('%s is only on internal networks', async (service) => {
     const parsed = z.object({ NetworkSettings: z.object({ Networks: z.record(z.string(), z.unknown()) }) })
     for (const name of Object.keys(parsed.parse(await inspect(service)).NetworkSettings.Networks))
       expect(await docker('network', 'inspect', '--format', '{{.Internal}}', name)).toBe('true')
   })
 
-  it.each(SERVICES)('%s receives its own secrets and no others', async (service) => {
+  it.each(SERVICES)('%s has only its own secrets, and cannot change them', async (service) => {
     const files = (await execIn(service, 'ls', '/run/accounts')).split('\n')
     const hasDatabase = withTables.some(({ name }) => name === service)
     expect(files.sort()).toEqual(hasDatabase ? ['mysql-password', 'rabbitmq-password'] : ['rabbitmq-password'])
@@ -234,15 +236,15 @@ describe('every container', () => {
 })
 
 describe('the broker', () => {
-  it('uses the generated cookie, and does not publish Erlang’s ports', async () => {
+  it('uses the generated Erlang cookie, and accepts only AMQP connections from other containers', async () => {
     await execIn('rabbitmq', 'cmp', '/run/accounts/erlang-cookie', '/var/lib/rabbitmq/.erlang.cookie')
-    const knock = `import { connect } from 'node:net'
+    const probe = `import { connect } from 'node:net'
       for (const port of [4369, 25672, 5672]) {
         const socket = connect(port, 'rabbitmq')
         socket.on('connect', () => { console.log(port, 'open'); socket.destroy() }).on('error', ({ code }) => console.log(port, code))
       }`
-    const answers = (await runIn('consumer_one', knock)).trim().split('\n').sort()
-    expect(answers).toEqual(['25672 ECONNREFUSED', '4369 ECONNREFUSED', '5672 open'])
+    const results = (await runIn('consumer_one', probe)).trim().split('\n').sort()
+    expect(results).toEqual(['25672 ECONNREFUSED', '4369 ECONNREFUSED', '5672 open'])
   })
 
   it('has exactly the queues, policies, users and permissions in the definitions', async () => {
@@ -263,7 +265,7 @@ describe('the broker', () => {
     expect(lines.filter((line) => !/\tquorum\b/.test(line))).toEqual([])
   })
 
-  it('lets a Python peer declare the queues its way: durable, without arguments', async () => {
+  it('accepts the queue declarations of the Python suite: durable, without arguments', async () => {
     for (const queue of Object.keys(queues)) {
       const answer = await fetch(`${management}/api/queues/%2F/${queue}`, {
         method: 'PUT',
@@ -274,7 +276,7 @@ describe('the broker', () => {
     }
   })
 
-  it('lets the operator log in to the management UI, and no service', async () => {
+  it('lets the operator, but no service, log in to the management UI', async () => {
     const ask = async (authorization: string) =>
       (await fetch(`${management}/api/overview`, { headers: { authorization } })).status
     expect(await ask(await asOperator())).toBe(200)
@@ -283,7 +285,7 @@ describe('the broker', () => {
     expect(await ask(basic('guest', 'guest'))).toBe(401)
   })
 
-  it('gives the user monitoring the queue length that KEDA reads, but no access to the messages', async () => {
+  it('lets the user monitoring read the queue length, which KEDA needs, but not read or delete messages', async () => {
     const password = await execIn('rabbitmq', 'cat', '/run/accounts/monitoring-password')
     const ask = async (path: string, method: string, body?: object) =>
       await fetch(`${management}/api/queues/%2F/create_item${path}`, {
@@ -326,18 +328,24 @@ function sortedMembers(object: Record<string, unknown>): Record<string, unknown>
 const ownQueues = (service: string) => services.find(({ name }) => name === service)?.consumes ?? []
 const attempted = z.object({ tried: z.array(z.string()), refused: z.array(z.string()) })
 
-describe('actions that a RabbitMQ user must not perform are refused', () => {
-  it.each(SERVICES)('%s', async (service) => {
-    const names = JSON.stringify(Object.keys(queues))
-    const script = readFileSync(join(import.meta.dirname, 'amqp-attempts.mjs'), 'utf8').replaceAll('QUEUE_NAMES', names)
-    const { tried, refused } = attempted.parse(JSON.parse(await runIn(service, script)))
-    expect(tried).toHaveLength(Object.keys(queues).length * 6 + 4)
-    // A consumer may read its own queues, and the producer dead letters, for their operator.
-    const own = ownQueues(service)
-    const mayRead = own.length === 0 ? Object.keys(queues).map((queue) => `${queue}.dead-letter`) : own
-    const allowed = mayRead.flatMap((queue) => [`get ${queue}`, `purge ${queue}`])
-    expect(tried.filter((what) => !refused.includes(what)).sort()).toEqual(allowed.sort())
-  })
+describe('least privilege in RabbitMQ', () => {
+  it.each(SERVICES)(
+    '%s may get and purge the queues that it reads, and nothing else that is tried',
+    async (service) => {
+      const names = JSON.stringify(Object.keys(queues))
+      const script = readFileSync(join(import.meta.dirname, 'amqp-attempts.mjs'), 'utf8').replaceAll(
+        'QUEUE_NAMES',
+        names,
+      )
+      const { tried, refused } = attempted.parse(JSON.parse(await runIn(service, script)))
+      expect(tried).toHaveLength(Object.keys(queues).length * 6 + 4)
+      // A consumer may read its own queues. The producer may read dead letters, because operators use them through it.
+      const own = ownQueues(service)
+      const mayRead = own.length === 0 ? Object.keys(queues).map((queue) => `${queue}.dead-letter`) : own
+      const allowed = mayRead.flatMap((queue) => [`get ${queue}`, `purge ${queue}`])
+      expect(tried.filter((what) => !refused.includes(what)).sort()).toEqual(allowed.sort())
+    },
+  )
 })
 
 const WRITE_ITEM = "INSERT INTO inventory (sku, name, label, price, quantity) VALUES ('x', 'x', 'x', 1, 1)"
@@ -371,9 +379,9 @@ const MAY: Record<string, Statement[]> = {
   consumer_four: ['read items', 'read the inbox'],
 }
 
-describe('actions that a MySQL user must not perform are refused', () => {
+describe('least privilege in MySQL', () => {
   it.each(Object.keys(MAY))(
-    '%s',
+    '%s may run only the statements that it needs',
     async (service) => {
       const password = await execIn(service, 'cat', '/run/accounts/mysql-password')
       const refused: string[] = []
@@ -404,7 +412,7 @@ describe('actions that a MySQL user must not perform are refused', () => {
     MINUTE_MS,
   )
 
-  it('root can log in through the socket only', async () => {
+  it('only the expected users exist, and root has no remote login', async () => {
     const users = await sql(
       "SELECT CONCAT(user, '@', host) FROM mysql.user WHERE user NOT LIKE 'mysql.%' ORDER BY user",
     )
@@ -448,17 +456,17 @@ describe('wrong secrets', () => {
       /Access denied for user 'consumer_two'/,
     ],
     [
-      'a secret that is not there',
+      'a secret file that does not exist',
       ['MYSQL_PASSWORD_FILE=/run/accounts/nothing'],
       /MYSQL_PASSWORD_FILE: cannot read \/run\/accounts\/nothing: ENOENT/,
     ],
     [
-      'a secret given twice',
+      'a secret that is set twice',
       ['MYSQL_PASSWORD=not-the-one'],
       /MYSQL_PASSWORD: both MYSQL_PASSWORD and MYSQL_PASSWORD_FILE are set, choose one/,
     ],
   ])(
-    '%s causes a clear log line, without the secret',
+    'logs a clear error without the secret: %s',
     async (_, variables, sentence) => {
       const { output } = await run('consumer_two', ...variables)
       expect(output).toMatch(sentence)
@@ -470,7 +478,7 @@ describe('wrong secrets', () => {
 
 describe('docker compose', () => {
   it(
-    'runs three replicas of a consumer, and one again',
+    'scales a consumer to three replicas and back to one',
     async () => {
       await up('--scale', 'consumer_two=3')
       const three = (await containers()).filter(({ Service }) => Service === 'consumer_two')
@@ -486,7 +494,7 @@ describe('docker compose', () => {
   )
 
   it(
-    'stops in seconds, and starts again with the same data and passwords',
+    'stops within 10 s, and starts again with the same data and passwords',
     async () => {
       await call(`${http}/create_item`, { json: SEED_ITEM, headers: { Prefer: 'wait=10' } })
       const password = await execIn('consumer_two', 'cat', '/run/accounts/mysql-password')
@@ -502,7 +510,7 @@ describe('docker compose', () => {
   )
 
   it(
-    'uses new passwords everywhere when the old ones are deleted, and keeps the data',
+    'generates new passwords after the old ones are deleted, and keeps the data',
     async () => {
       const before = await execIn('consumer_two', 'cat', '/run/accounts/mysql-password')
       await compose('down')

@@ -1,5 +1,4 @@
-// The compose project as users start it, with the tests' own project name, tag and ports.
-
+// The compose project as users start it, with its own project name, tag and ports for tests.
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { serviceNames } from '@ims/accounts/suite'
@@ -8,15 +7,15 @@ import { ROOT } from '../stack.ts'
 
 export const SERVICES = serviceNames
 export type ServiceName = (typeof SERVICES)[number]
-/** The tag of existing images to test. Without it, the images are built. */
+/** The tag of existing images to test. If it is not set, the tests build the images. */
 const GIVEN = process.env.IMS_TEST_IMAGES
 export const TAG = GIVEN ?? 'test'
 export const isBuilt = GIVEN !== undefined
 export const image = (service: ServiceName) => `registry.invalid/ims/${service}:${TAG}`
 
 const PROJECT = 'ims-test'
-const MOST_OUTPUT_BYTES = 64 * 1024 * 1024
-// Below the range of ephemeral ports.
+const MAX_OUTPUT_BYTES = 64 * 1024 * 1024
+// These ports are below the range of ephemeral ports.
 const PORT = 15_100
 const MANAGEMENT_PORT = 15_101
 
@@ -45,7 +44,7 @@ export async function ran(program: string, ...args: string[]): Promise<Ran> {
     const { stdout, stderr } = await promisify(execFile)(program, args, {
       cwd: ROOT,
       env: environment,
-      maxBuffer: MOST_OUTPUT_BYTES,
+      maxBuffer: MAX_OUTPUT_BYTES,
     })
     return { code: 0, output: stdout + stderr }
   } catch (error) {
@@ -56,7 +55,7 @@ export async function ran(program: string, ...args: string[]): Promise<Ran> {
 
 /** Runs `docker ARGS` and resolves with its trimmed standard output. Rejects when it fails. */
 export async function docker(...args: string[]): Promise<string> {
-  const options = { cwd: ROOT, env: environment, maxBuffer: MOST_OUTPUT_BYTES }
+  const options = { cwd: ROOT, env: environment, maxBuffer: MAX_OUTPUT_BYTES }
   return (await promisify(execFile)('docker', args, options)).stdout.trim()
 }
 
@@ -66,7 +65,7 @@ export const compose = async (...args: string[]): Promise<string> => await docke
 /** Builds the images unless a tag is given, starts everything and waits until it is healthy. */
 export const buildAndUp = async (): Promise<string> => await up(...(isBuilt ? [] : ['--build']))
 
-/** Starts all services, or `services`, and waits until they are healthy. */
+/** Runs `docker compose up ARGS` and waits until the services are healthy. */
 export const up = async (...args: string[]): Promise<string> => await compose('up', '--wait', ...args)
 
 /** Stops and removes everything, including its data. */
@@ -123,17 +122,17 @@ export async function crash(service: string): Promise<void> {
   await docker('run', '--rm', '--pid=host', '--user=root', image('consumer_one'), 'node', '--eval', kill)
 }
 
-/** Messages on a queue, ready and unacknowledged. */
+/** The number of messages in a queue, ready and unacknowledged. */
 export async function messagesOn(queue: string): Promise<number> {
   const lines = await rabbitmqctl('list_queues', '--no-table-headers', 'name', 'messages')
   const line = lines.split('\n').find((each) => each.startsWith(`${queue}\t`))
   return Number(line?.split('\t')[1])
 }
 
-/** The value of an HTTP header `Authorization`. */
+/** The value of the HTTP header `Authorization` for basic authentication. */
 export const basic = (user: string, password: string): string => `Basic ${btoa(`${user}:${password}`)}`
 
-/** The same for the administrator of the broker. */
+/** The value of the HTTP header `Authorization` for the broker's administrator. */
 export const asOperator = async (): Promise<string> =>
   basic('operator', await execIn('rabbitmq', 'cat', '/run/accounts/operator-password'))
 

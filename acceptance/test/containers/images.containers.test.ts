@@ -1,4 +1,4 @@
-// The images: each builds alone, is small, contains nothing unnecessary, and behaves well as process 1.
+// Each image builds on its own, is small, contains only what its service needs, and stops cleanly as process 1.
 import { services } from '@ims/accounts/suite'
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
@@ -8,7 +8,7 @@ const MINUTE_MS = 60_000
 const ABOVE_BASE_MAX_BYTES = 60_000_000
 const BASE = 'node:24.21.0-bookworm-slim'
 
-/** The libraries of the repository that each service uses. The doctor in consumer two's image knows all accounts. */
+/** The libraries of the repository that each service uses. The image of consumer two also has the doctor, which uses `accounts`. */
 const librariesOf = (service: string): string[] => [
   ...(service === 'consumer_two' ? ['accounts'] : []),
   ...(services.some(({ name, tables }) => name === service && tables)
@@ -60,7 +60,7 @@ describe.each(SERVICES)('the image of %s', (service) => {
     expect(Size - Number(base)).toBeLessThan(ABOVE_BASE_MAX_BYTES)
   })
 
-  it('contains its sources, its libraries and production dependencies: no test, no tool, no other service', async () => {
+  it('contains only its sources, its libraries and production dependencies', async () => {
     const files = (await docker('run', '--rm', image(service), 'find', '/ims', '-type', 'f', '-o', '-type', 'l')).split(
       '\n',
     )
@@ -92,7 +92,7 @@ describe.each(SERVICES)('the image of %s', (service) => {
     expect(output.split('\n').filter(Boolean).sort()).toEqual(['/opt:', missing])
   })
 
-  it('cannot modify itself, and starts from the compile cache in the image', async () => {
+  it('cannot modify its own files, and uses the compile cache in the image', async () => {
     const script = 'touch /ims/x /ims/.compile-cache/x; NODE_DEBUG_NATIVE=COMPILE_CACHE timeout 2 node "$0"; true'
     const { output } = await ran(
       'docker',
@@ -114,7 +114,7 @@ describe.each(SERVICES)('the image of %s', (service) => {
   })
 
   it(
-    'stops cleanly on SIGTERM as process 1, without a writable file or a capability',
+    'stops cleanly on SIGTERM as process 1, with a read-only file system and without capabilities',
     async () => {
       const options = ['--detach', '--read-only', '--cap-drop=ALL', '--network=none', '--env=API_KEYS=open']
       const id = await docker('run', ...options, image(service))

@@ -1,4 +1,4 @@
-// The servers of `npm test` as containers: on loopback only, controlled from any process, with their data, and removed when closed.
+// The containers in which `npm test` runs its servers: only on loopback, controllable from any process, removed by `close`.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -40,7 +40,7 @@ describe('servers as containers', () => {
   })
 
   it(
-    'keep their data when another process stops, kills and restarts them',
+    'keep their data when they are stopped, killed and restarted, also through attachServers',
     async () => {
       await servers.mysql.sql('CREATE TABLE ims.kept (id INT); INSERT INTO ims.kept VALUES (7)')
       await servers.mysql.stop()
@@ -54,7 +54,7 @@ describe('servers as containers', () => {
   )
 
   it(
-    'are reused, not created again, by a second start',
+    'are reused by a second start',
     async () => {
       const again = await start()
       expect(again.rabbitmq.port).toBe(servers.rabbitmq.port)
@@ -64,7 +64,7 @@ describe('servers as containers', () => {
   )
 
   it(
-    'leave nothing behind',
+    'are removed with their data by close',
     async () => {
       await servers.close({ deleteData: true })
       expect(await ours()).toEqual([])

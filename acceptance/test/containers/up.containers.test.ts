@@ -1,4 +1,4 @@
-// `npm run up` on a Docker engine: starts the compose project, shows its status to people and scripts, and stops it.
+// `npm run up` on a Docker engine starts the compose project, shows its status as text and JSON, and stops it.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually, start } from 'testkit'
 import { call } from '../http.ts'
@@ -8,7 +8,7 @@ import { containers, environment, http, ran, removeAll } from './compose.ts'
 const MINUTE_MS = 60_000
 const ims = (...args: string[]) => ran(process.execPath, 'up/src/main.ts', ...args)
 
-// This builds images, so it must not use the tag of images given to the tests.
+// `npm run up` builds images, so it must not overwrite the tag of the images under test.
 environment.IMS_TAG = 'test'
 
 beforeAll(async () => {

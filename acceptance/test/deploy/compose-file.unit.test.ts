@@ -1,4 +1,4 @@
-// The compose file and the Dockerfiles as text: the five are alike, every container is hardened, and only loopback ports are published.
+// Checks the text of the compose file and the Dockerfiles: the Dockerfiles are alike, and containers are restricted.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { services as suite } from '@ims/accounts/suite'
@@ -38,7 +38,7 @@ const compose = z
     secrets: z.record(z.string(), z.object({ file: z.string() })),
   })
   .parse(parse(read('dockercompose/docker-compose.yml'), { merge: true }))
-/** No registry has this name, so that a missing image is never replaced by somebody else's. */
+/** No registry has this name, so that docker never pulls an image of another publisher in place of a missing one. */
 const OURS = 'registry.invalid/ims/'
 const services = Object.entries(compose.services)
 
@@ -49,23 +49,23 @@ describe('the Dockerfiles', () => {
     for (const other of others) expect(other).toBe(first)
   })
 
-  it('have different sizes: a clone gives them the same time, and BuildKit would build one service from another’s file', () => {
+  it('have different sizes, because BuildKit confuses files that have the same size and modification time', () => {
     const sizes = Object.fromEntries([...SERVICES, 'accounts'].map((name) => [read(`${name}/Dockerfile`).length, name]))
     expect(Object.values(sizes).sort()).toEqual([...SERVICES, 'accounts'].sort())
   })
 
-  it('set what keeps a service small as `npm run up`, the benchmark and the soak do, so that what is measured is what runs', () => {
+  it('set the same memory options of Node.js as `npm run up`, the benchmark and the soak test', () => {
     const { NODE_COMPILE_CACHE: _, ...measured } = leanNode
     for (const [name, value] of Object.entries(measured))
       expect(read('producer/Dockerfile').split('\nFROM base\n').at(-1)).toContain(` ${name}=${value} `)
   })
 
-  it('end on a signal that arrives while they are loading', () => {
+  it('load early-signals.ts first and run with an init process, so that a signal during startup ends the service', () => {
     expect(read('producer/Dockerfile')).toContain('\nCMD ["node", "--import", "./runtime/src/early-signals.ts", ')
     expect(services.filter(([, { image, init }]) => image.startsWith(OURS) && init !== true)).toEqual([])
   })
 
-  it('start from a pinned version of Node, the same as the project’s own', () => {
+  it('use the version of Node.js that package.json pins', () => {
     const { optionalDependencies } = z
       .object({ optionalDependencies: z.record(z.string(), z.string()) })
       .parse(JSON.parse(read('package.json')))
@@ -75,7 +75,7 @@ describe('the Dockerfiles', () => {
     expect(new Set([...versions, ...Object.values(optionalDependencies)]).size).toBe(1)
   })
 
-  it('contain no package manager', () => {
+  it('remove the package manager', () => {
     for (const name of ['producer', 'accounts']) {
       const text = read(`${name}/Dockerfile`)
       const last = text.slice(text.lastIndexOf('\nFROM '))
@@ -86,20 +86,23 @@ describe('the Dockerfiles', () => {
 })
 
 describe('the compose file', () => {
-  it('is at the root, where docker compose finds it', () => {
+  it('is included by docker-compose.yml in the root directory', () => {
     expect(parse(read('docker-compose.yml'))).toMatchObject({ include: ['dockercompose/docker-compose.yml'] })
   })
 
-  it.each(services)('gives %s only the rights it needs, and a memory limit', (_, each) => {
-    expect(each).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] })
-    expect(each.mem_limit).toMatch(/^\d+[mg]$/)
-    // Our own images set 1000:1000 themselves.
-    if (!each.image.startsWith(OURS)) expect(each.user).toMatch(/^(?!root$|0$)\w+$/)
-    for (const [name, value] of Object.entries(each.environment))
-      expect([name, /PASSWORD|SECRET/.test(name) && !value.startsWith('/run/accounts/')]).toEqual([name, false])
-  })
+  it.each(services)(
+    'gives %s a read-only file system, no capability, no password variable and a memory limit',
+    (_, each) => {
+      expect(each).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] })
+      expect(each.mem_limit).toMatch(/^\d+[mg]$/)
+      // The Dockerfiles of our own images set the user 1000:1000.
+      if (!each.image.startsWith(OURS)) expect(each.user).toMatch(/^(?!root$|0$)\w+$/)
+      for (const [name, value] of Object.entries(each.environment))
+        expect([name, /PASSWORD|SECRET/.test(name) && !value.startsWith('/run/accounts/')]).toEqual([name, false])
+    },
+  )
 
-  it.each(services)('pins the image of %s, and pulls none of ours', (_, { image, pull_policy }) => {
+  it.each(services)('pins the image of %s, and never pulls our own images', (_, { image, pull_policy }) => {
     expect([image.startsWith(OURS), pull_policy]).toEqual([
       image.startsWith(OURS),
       image.startsWith(OURS) ? 'never' : undefined,
@@ -116,7 +119,7 @@ describe('the compose file', () => {
     expect(pids_limit).toBeGreaterThan(0)
   })
 
-  it('gives the broker the generated cookie, and opens Erlang’s ports inside its container only', () => {
+  it('gives the broker the generated Erlang cookie, and binds Erlang’s ports to loopback', () => {
     const { command, environment, extra_hosts } = compose.services.rabbitmq ?? {}
     expect(command?.join(' ')).toContain('install -m 600 /run/accounts/erlang-cookie /var/lib/rabbitmq/.erlang.cookie')
     expect(environment).toMatchObject({
@@ -126,9 +129,9 @@ describe('the compose file', () => {
     expect(extra_hosts).toEqual(['rabbitmq:127.0.0.1'])
   })
 
-  it('opens the API if API_KEYS is not set, prefers a file of keys, and serves local host names by default', () => {
+  it('opens the API if API_KEYS is not set, supports a file of keys, and allows the host name producer by default', () => {
     expect(compose.services.producer?.environment).toMatchObject({
-      // Without a colon: an empty API_KEYS reaches the producer, which rejects it.
+      // `-` instead of `:-`, so that an empty API_KEYS reaches the producer, which rejects it.
       API_KEYS: expect.stringMatching(/^\$\{API_KEYS-open\}$/),
       API_KEYS_FILE: expect.stringMatching(/^\$\{API_KEYS_FILE:\+\/run\/secrets\/api-keys\}$/),
       HTTP_ALLOWED_HOSTS: expect.stringMatching(/^\$\{HTTP_ALLOWED_HOSTS-producer\}$/),
@@ -138,7 +141,7 @@ describe('the compose file', () => {
     })
   })
 
-  it('publishes on loopback only, and without the profile only the API and the management UI', () => {
+  it('publishes ports on loopback by default, and without a profile only the API and the management UI', () => {
     const published = services.flatMap(([name, { ports, profiles }]) => ports.map((port) => ({ name, port, profiles })))
     for (const { port } of published) expect(port).toMatch(/^(127\.0\.0\.1|\$\{HTTP_ADDRESS:-127\.0\.0\.1\}):/)
     expect(published.filter(({ profiles }) => profiles.length === 0).map(({ name }) => name)).toEqual([
@@ -149,7 +152,7 @@ describe('the compose file', () => {
 
   it('keeps the database and the broker on networks without internet access', () => {
     expect(compose.networks).toMatchObject({ broker: { internal: true }, database: { internal: true } })
-    // A port must be published through another network, because responses do not leave this one.
+    // A port must be published through another network, because responses do not leave an internal one.
     const outside = compose.services.rabbitmq?.networks.filter((name) => compose.networks[name]?.internal !== true)
     expect(outside).toEqual(['management'])
     expect(compose.networks.management).toEqual({
@@ -161,7 +164,7 @@ describe('the compose file', () => {
     expect(compose.services.mysql?.networks).toEqual(['database'])
   })
 
-  it('mounts existing files and declared volumes', () => {
+  it('mounts only existing files and declared volumes', () => {
     for (const mount of services.flatMap(([, { volumes }]) => volumes)) {
       const source = mount.split(':')[0] ?? ''
       if (source.startsWith('.'))
@@ -170,8 +173,8 @@ describe('the compose file', () => {
     }
   })
 
-  it('mounts each accounts volume in the one-shot that fills it and in its owner, and otherwise only in the doctor', () => {
-    // It runs only when an operator starts it, and must log in as every user.
+  it('mounts each accounts volume only in the container that fills it, in its owner, and in the doctor', () => {
+    // The doctor runs only when an operator starts it, and must log in as every user.
     expect(compose.services.doctor?.profiles).toEqual(['doctor'])
     for (const volume of Object.keys(compose.volumes).filter((name) => name.startsWith('accounts-'))) {
       const owner = volume.replace('accounts-', '').replace('-', '_')

@@ -1,5 +1,4 @@
-// The doctor's container and Job get the password of every user of the list, and nothing that they do not read.
-
+// The doctor's container and Job get the passwords that the doctor reads, and no others.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { services } from '@ims/accounts/suite'
@@ -8,9 +7,9 @@ import { parse, parseAllDocuments } from 'yaml'
 import { z } from 'zod'
 import { codeBlocks } from '../documents/documents.ts'
 import { ROOT } from '../stack.ts'
-import { LEAST_RIGHTS } from './least-rights.ts'
 import { ofKind, workloads } from './manifests.ts'
-import { waysBy } from './network-ways.ts'
+import { connectionsBy } from './network-connections.ts'
+import { RESTRICTIONS } from './restrictions.ts'
 
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 const wanted = [
@@ -56,7 +55,7 @@ const documents = parseAllDocuments(codeBlocks(read('docs/doctor.md'), 'yaml')[0
 )
 
 describe('the doctor', () => {
-  it('has as few rights in its Job as every other container', () => {
+  it('has the same restrictions in its Job as every other container', () => {
     expect(documents[0]).toMatchObject({
       kind: 'Job',
       metadata: { namespace: 'ims' },
@@ -71,15 +70,15 @@ describe('the doctor', () => {
               runAsGroup: 1000,
               seccompProfile: { type: 'RuntimeDefault' },
             },
-            containers: [LEAST_RIGHTS],
+            containers: [RESTRICTIONS],
           },
         },
       },
     })
   })
 
-  // All other connections are denied, in both directions.
-  it('reaches the broker, its management API and MySQL from its Job, and nothing else', () => {
+  // The network policies deny all other connections, in both directions.
+  it('can connect from its Job only to the broker, its management API and MySQL', () => {
     const labels = z.object({
       spec: z.object({ template: z.object({ metadata: z.object({ labels: z.record(z.string(), z.string()) }) }) }),
     })
@@ -87,11 +86,13 @@ describe('the doctor', () => {
     const policies = [...ofKind('NetworkPolicy'), ...documents.slice(1)]
     const expected = ['doctor → mysql:3306', 'doctor → rabbitmq:15672', 'doctor → rabbitmq:5672']
     for (const direction of ['ingress', 'egress'] as const)
-      expect(waysBy(policies, pods, direction).filter((way) => way.includes('doctor'))).toEqual(expected)
+      expect(connectionsBy(policies, pods, direction).filter((connection) => connection.includes('doctor'))).toEqual(
+        expected,
+      )
   })
 
-  // For a service that the Job does not name, the doctor says that its user was not checked.
-  it('gets passwords in the Job of docs/doctor.md where it looks for them, and those of the broker’s monitoring', () => {
+  // For a service that is not in the Job, the doctor reports that it did not check the user.
+  it('gets passwords in the Job of docs/doctor.md at the paths that it reads, including that of monitoring', () => {
     const [text = ''] = codeBlocks(read('docs/doctor.md'), 'yaml')
     const [first] = parseAllDocuments(text).map((document): unknown => document.toJS())
     const { sources } = job.parse(first).spec.template.spec.volumes[0].projected
@@ -102,10 +103,10 @@ describe('the doctor', () => {
       expect(`${secret.replace(/-account$/, '').replaceAll('-', '_')}/${key}`).toBe(path)
   })
 
-  it('gets each password in the compose file, except those of the broker’s operators, and runs the same command', () => {
+  it('gets the password of every service in the compose file, and runs the same command as the Job', () => {
     const { doctor } = compose.parse(parse(read('dockercompose/docker-compose.yml'), { merge: true })).services
     const folders = doctor.volumes.map((volume) => volume.split(':')[1]).sort()
-    // The volume of `monitoring` also has the operator's password and the Erlang cookie.
+    // Not mounted: the volume with the password of `monitoring` also has the operator's password and the Erlang cookie.
     const owners = [...new Set(wanted.map((path) => path.split('/')[0]))].filter((owner) => owner !== 'rabbitmq')
     expect(folders).toEqual(owners.map((owner) => `/run/accounts/${owner}`).sort())
     const [text = ''] = codeBlocks(read('docs/doctor.md'), 'yaml')

@@ -1,10 +1,10 @@
-// The network policies as files: which connections between pods they allow, on both ends.
+// Checks which connections between pods the network policies allow, on both ends.
 import { services } from '@ims/accounts/suite'
 import { describe, expect, it } from '@jest/globals'
 import { ofKind, portsOf, workloads } from './manifests.ts'
-import { networkPolicy, selectedFrom, waysBy } from './network-ways.ts'
+import { connectionsBy, networkPolicy, selectedFrom } from './network-connections.ts'
 
-const ways = (direction: 'ingress' | 'egress') => waysBy(ofKind('NetworkPolicy'), workloads, direction)
+const connections = (direction: 'ingress' | 'egress') => connectionsBy(ofKind('NetworkPolicy'), workloads, direction)
 
 describe('the network policies', () => {
   const isOpen = (names: readonly string[], to: string) => names.map((name) => `${name} → ${to}`).sort()
@@ -15,13 +15,13 @@ describe('the network policies', () => {
   })
 
   it('allow each connection on both of its ends', () => {
-    expect(ways('egress')).toEqual(ways('ingress'))
+    expect(connections('egress')).toEqual(connections('ingress'))
   })
 
-  it('let each service connect to what it needs, and to nothing else', () => {
+  it('let each service connect only to the servers that it needs', () => {
     const podsOf = (some: typeof services) => some.map(({ name }) => name.replace('_', '-'))
     const users = [...podsOf(services.filter(({ tables }) => tables)), 'migrate', 'mysql-backup', 'mysql-restore']
-    expect(ways('ingress')).toEqual(
+    expect(connections('ingress')).toEqual(
       [
         ...isOpen(podsOf(services), 'rabbitmq:5672'),
         ...isOpen(['rabbitmq'], 'rabbitmq:4369'),
@@ -33,7 +33,7 @@ describe('the network policies', () => {
     )
   })
 
-  it('name ports that the pods have, besides those of commands', () => {
+  it('name only ports that the pods have, except for the port range of RabbitMQ’s commands', () => {
     for (const { spec } of ofKind('NetworkPolicy')) {
       const { podSelector: own, ingress } = networkPolicy.parse(spec)
       const ports = selectedFrom(workloads, own).flatMap((workload) =>

@@ -1,4 +1,4 @@
-// The pre-stop hook of a broker, run with a name server and a broker command that the test controls.
+// Runs the pre-stop hook of a broker with test doubles of the commands `getent` (DNS) and `rabbitmq-upgrade`.
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -50,7 +50,7 @@ describe('the pre-stop hook', () => {
   const noted = `echo "$*" >>'CALLS'`
   const upgrade = (more = '') => program('rabbitmq-upgrade', `${noted.replace('CALLS', path('calls'))}\n${more}`)
 
-  it('waits for the other brokers and then drains, on one of three', async () => {
+  it('waits until the other brokers have a quorum, then drains, on one of three brokers', async () => {
     nameIsKnown()
     upgrade()
     expect(await callsOf(ofThree)).toEqual(['await_online_quorum_plus_one --timeout 60', 'drain --timeout 30'])
@@ -63,16 +63,16 @@ describe('the pre-stop hook', () => {
   })
 
   it.each([
-    ['a broker of three', ofThree],
+    ['one of three brokers', ofThree],
     ['the only broker', ofOne],
-  ])('does neither on %s when everything is deleted, its name first', async (_, command) => {
+  ])('does neither on %s if its DNS name is already deleted', async (_, command) => {
     upgrade()
     expect(await callsOf(command)).toEqual([])
   })
 
-  it('stops waiting on one of three once its name is gone, and does not hold its output open', async () => {
+  it('stops waiting when the DNS name is deleted, and leaves no process that keeps its output open', async () => {
     nameIsKnown()
-    // Ends when the test has removed its directory.
+    // This command ends after the test has removed its directory.
     upgrade(`rm '${path('name-is-known')}'; while [ -e '${path('calls')}' ]; do sleep 1; done`)
     expect(await callsOf(ofThree)).toEqual(['await_online_quorum_plus_one --timeout 60'])
   })

@@ -1,4 +1,4 @@
-// Pods of one kind run on different nodes if there are several, whether or not the nodes have zone labels.
+// The pods of a workload prefer different nodes, whether or not the nodes have zone labels.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from '@jest/globals'
@@ -20,7 +20,7 @@ const preferences = z.object({
 const replicated = workloads.filter(({ kind, name }) => kind === 'Deployment' || name === 'rabbitmq')
 
 it.each(replicated.map((workload) => [workload.name, workload] as const))(
-  '%s prefers a node without another of its pods to a zone without one',
+  '%s prefers different nodes for its pods, and after that different zones',
   (_, { pod, selector }) => {
     const terms = preferences.parse(pod.affinity).podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution
     const keys = terms.toSorted((a, b) => b.weight - a.weight).map(({ podAffinityTerm }) => podAffinityTerm.topologyKey)
@@ -29,13 +29,13 @@ it.each(replicated.map((workload) => [workload.name, workload] as const))(
   },
 )
 
-it('no overlay has a soft topology spread: the scheduler ignores each node that lacks one of its labels', () => {
+it('no manifest has a soft topology spread, because the scheduler then ignores nodes without one of its labels', () => {
   const files = readdirSync(KUBERNETES, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.yaml'))
   const soft = files.filter((file) => readFileSync(join(KUBERNETES, file), 'utf8').includes('ScheduleAnyway'))
   expect(soft).toEqual([])
 })
 
-it('production never puts two brokers on one node', () => {
+it('production requires a different node for each broker', () => {
   const patches = z.array(z.looseObject({ path: z.string(), value: z.unknown() }))
   const text = readFileSync(join(KUBERNETES, 'overlays/production/rabbitmq-statefulset-patch.yaml'), 'utf8')
   const required = patches.parse(parse(text)).find(({ path }) => path.includes('requiredDuringScheduling'))

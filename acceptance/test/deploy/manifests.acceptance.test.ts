@@ -1,4 +1,4 @@
-// The manifests, rendered by kubectl, pass a strict validator outside this repository without findings or warnings.
+// The manifests, rendered by kubectl, pass a strict validator that is outside this repository.
 import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,7 +17,7 @@ const test = itWith(without)
 
 const result = z.object({ objects: z.int().min(1), findings: z.array(z.looseObject({ rule: z.string() })) })
 
-describe('the manifests before the validator', () => {
+describe('the strict validation of the manifests', () => {
   const directory = mkdtempSync(join(tmpdir(), 'ims-manifests-'))
 
   const run = (...command: readonly [string, ...string[]]) => runToEnd({ command, cwd: directory })
@@ -30,7 +30,7 @@ describe('the manifests before the validator', () => {
 
   beforeAll(async () => {
     if (without !== undefined) return
-    // A copy, because its packages are not part of this repository and nothing may be written beside it.
+    // Runs a copy, because the validator needs packages to be installed, and its own directory must not change.
     for (const name of [PROGRAM, 'package.json']) copyFileSync(join(VERIFIER, name), join(directory, name))
     const installed = await run('npm', 'install', '--no-audit', '--no-fund')
     if (installed.code !== 0) throw new Error(`npm install for the validator: ${installed.err}`)
@@ -39,13 +39,13 @@ describe('the manifests before the validator', () => {
   afterAll(() => rmSync(directory, { recursive: true, force: true }))
 
   for (const name of ['', ...OVERLAYS.map((overlay) => `overlays/${overlay}`)])
-    test(`kubernetes/${name} has no finding`, async () => {
+    test(`has no finding for kubernetes/${name}`, async () => {
       const { code, out, err } = await validated(rendered(join(KUBERNETES, name)))
       expect({ err, ...result.parse(JSON.parse(out)) }).toMatchObject({ findings: [] })
       expect(code).toBe(0)
     })
 
-  test('the validator reports a planted fault', async () => {
+  test('reports a planted fault', async () => {
     const faulty = rendered(KUBERNETES).replace('readOnlyRootFilesystem: true', 'readOnlyRootFilesystem: false')
     const { code, out } = await validated(faulty)
     expect(result.parse(JSON.parse(out)).findings).toContainEqual(expect.objectContaining({ rule: 'security-context' }))

@@ -119,12 +119,12 @@ export const portsOf = ({ containers }: Workload): Container['ports'] => contain
 export const rendered = (directory: string): string =>
   execFileSync('kubectl', ['kustomize', directory], { encoding: 'utf8', maxBuffer: 16 * 1024 * 1024 })
 
-/** Why nothing can be rendered here. Undefined when it can. Debian 12's kubectl (1.20) supports neither components nor `labels`. */
+/** The reason why kustomizations cannot be rendered here, or undefined. Debian 12's kubectl (1.20) supports neither components nor `labels`. */
 export function withoutKubectl(): string | undefined {
   try {
     execFileSync('kubectl', ['kustomize', join(KUBERNETES, 'overlays/keda')], { stdio: 'ignore' })
     return undefined
   } catch {
-    return 'no kubectl here that renders a kustomization with components: 1.22 or later'
+    return 'kubectl 1.22 or later is not installed'
   }
 }

@@ -1,5 +1,4 @@
-// The manifests as files: complete, consistent, hardened, and without dangling names. No cluster is needed.
-
+// Checks the manifests without a cluster: they are complete, consistent and restricted, and all names resolve.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runInNewContext } from 'node:vm'
@@ -11,7 +10,6 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { QUERY_PREFETCH_MAX } from '../../../messaging/src/incoming/consumer.ts'
 import { ROOT } from '../stack.ts'
-import { LEAST_RIGHTS } from './least-rights.ts'
 import {
   type Container,
   KUBERNETES,
@@ -29,6 +27,7 @@ import {
   withoutKubectl,
   workloads,
 } from './manifests.ts'
+import { RESTRICTIONS } from './restrictions.ts'
 
 const scaledObject = z.object({
   spec: z.object({
@@ -99,35 +98,44 @@ describe('the consumers', () => {
     for (const other of others) expect(other).toEqual(model)
   })
 
-  it.each(CONSUMERS.filter(({ tables }) => !tables))('$name is the same without MySQL', (consumer) => {
-    const mysql = [
-      /,\s*\{\s*"name": "MYSQL_USER",\s*"value": "C"\s*\}/,
-      /,\s*\{\s*"name": "MYSQL_PASSWORD_FILE",\s*"value": "[^"]*"\s*\}/,
-      /,\s*\{\s*"key": "mysql-password",\s*"path": "mysql-password"\s*\}/,
-      /,\s*\{\s*"to": \[\s*\{\s*"podSelector": \{\s*"matchLabels": \{\s*"app.kubernetes.io\/name": "mysql"[^\]]*\][^\]]*\]\s*\}/,
-    ]
-    const without = model.map((text) => mysql.reduce((rest, each) => rest.replace(each, ''), text))
-    expect(textsOf(consumer)).toEqual(without)
-  })
+  it.each(CONSUMERS.filter(({ tables }) => !tables))(
+    '$name differs from them only in its name and in not using MySQL',
+    (consumer) => {
+      const mysql = [
+        /,\s*\{\s*"name": "MYSQL_USER",\s*"value": "C"\s*\}/,
+        /,\s*\{\s*"name": "MYSQL_PASSWORD_FILE",\s*"value": "[^"]*"\s*\}/,
+        /,\s*\{\s*"key": "mysql-password",\s*"path": "mysql-password"\s*\}/,
+        /,\s*\{\s*"to": \[\s*\{\s*"podSelector": \{\s*"matchLabels": \{\s*"app.kubernetes.io\/name": "mysql"[^\]]*\][^\]]*\]\s*\}/,
+      ]
+      const without = model.map((text) => mysql.reduce((rest, each) => rest.replace(each, ''), text))
+      expect(textsOf(consumer)).toEqual(without)
+    },
+  )
 })
 
 describe('every container', () => {
-  it.each(eachContainer)('of %s has an image with a specific tag, and takes it from the node', (_, container) => {
-    const { version } = z
-      .object({ version: z.string() })
-      .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')))
-    const [name, tag] = container.image.split(':')
-    // No registry has this name. An overlay or the pipeline sets ours; until then a node cannot pull somebody else's image.
-    if (name?.startsWith('registry.invalid/ims/')) expect(tag).toBe(version)
-    else expect(tag).toMatch(/^\d+\.\d+/)
-    expect(container).toMatchObject({ imagePullPolicy: 'IfNotPresent' })
-  })
+  it.each(eachContainer)(
+    'of %s has an image with a fixed tag, and pulls it only if the node does not have it',
+    (_, container) => {
+      const { version } = z
+        .object({ version: z.string() })
+        .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')))
+      const [name, tag] = container.image.split(':')
+      // No registry has this name, so a node cannot pull an image of another publisher. An overlay or the pipeline sets the real name.
+      if (name?.startsWith('registry.invalid/ims/')) expect(tag).toBe(version)
+      else expect(tag).toMatch(/^\d+\.\d+/)
+      expect(container).toMatchObject({ imagePullPolicy: 'IfNotPresent' })
+    },
+  )
 
-  it.each(eachContainer)('of %s has only the rights it needs, resource requests, and a limit', (_, container) => {
-    expect(container).toMatchObject(LEAST_RIGHTS)
-  })
+  it.each(eachContainer)(
+    'of %s has a read-only file system, no capability, resource requests and a memory limit',
+    (_, container) => {
+      expect(container).toMatchObject(RESTRICTIONS)
+    },
+  )
 
-  it.each(each)('of %s runs as a user other than root, in a pod without a token', (_, { name, pod }) => {
+  it.each(each)('of %s does not run as root, and has no token, except in the Job accounts', (_, { name, pod }) => {
     const { runAsUser } = z.object({ runAsUser: z.int().min(1) }).parse(pod.securityContext)
     expect(pod.securityContext).toMatchObject({
       runAsNonRoot: true,
@@ -155,14 +163,17 @@ describe('every container', () => {
     ofKind('ConfigMap').find(({ data }) => data?.SHUTDOWN_TIMEOUT_MS)?.data?.SHUTDOWN_TIMEOUT_MS,
   )
   const own = ({ env }: Container) => env.find(({ name }) => name === 'SHUTDOWN_TIMEOUT_MS')?.value
-  it.each(each.filter(([, { kind }]) => kind === 'Deployment'))('of %s has enough time to stop', (_, { pod }) => {
-    for (const container of pod.containers) {
-      const preStopMs = (container.lifecycle?.preStop.sleep?.seconds ?? 0) * 1_000
-      expect(pod.terminationGracePeriodSeconds * 1_000).toBeGreaterThan(
-        preStopMs + Number(own(container) ?? shutdownMs),
-      )
-    }
-  })
+  it.each(each.filter(([, { kind }]) => kind === 'Deployment'))(
+    'of %s has a grace period longer than its shutdown timeout',
+    (_, { pod }) => {
+      for (const container of pod.containers) {
+        const preStopMs = (container.lifecycle?.preStop.sleep?.seconds ?? 0) * 1_000
+        expect(pod.terminationGracePeriodSeconds * 1_000).toBeGreaterThan(
+          preStopMs + Number(own(container) ?? shutdownMs),
+        )
+      }
+    },
+  )
 })
 
 describe('the references in the manifests', () => {
@@ -183,7 +194,7 @@ describe('the references in the manifests', () => {
 
   it.each(each)('in %s exist', (_, { containers, pod }) => {
     expect(known('ServiceAccount')).toContain(pod.serviceAccountName)
-    // The program of the Job `accounts`: accounts/kustomization.yaml.
+    // accounts/kustomization.yaml generates the ConfigMap with the program of the Job `accounts`.
     const configMaps = [...known('ConfigMap'), 'accounts-program']
     const volumeNames = pod.volumes.map(({ name }) => name)
     const claims = known('PersistentVolumeClaim')
@@ -221,7 +232,7 @@ describe('the references in the manifests', () => {
     },
   )
 
-  it('use hosts in the configuration that are Services with that port', () => {
+  it('use host names in the configuration that are Services with the configured port', () => {
     const configuration = ofKind('ConfigMap').find(({ metadata }) => metadata.name === 'ims-configuration')?.data ?? {}
     for (const name of ['RABBITMQ', 'MYSQL']) {
       const found = ofKind('Service').find(({ metadata }) => metadata.name === configuration[`${name}_HOST`])
@@ -243,7 +254,7 @@ describe('the references in the manifests', () => {
 })
 
 describe('the overlays', () => {
-  it('single mounts no subPath, under which the kubelet does not apply fsGroup to a local volume', () => {
+  it('create the directory of each local volume in single, and mount no subPath, which would bypass fsGroup', () => {
     const storage = readFileSync(join(KUBERNETES, 'overlays/single/storage.yaml'), 'utf8')
     expect(storage).not.toMatch(/subPath:/)
     const made = [...storage.matchAll(/hostPath:\n {4}path: (\S+)\n {4}type: DirectoryOrCreate/g)].map(
@@ -254,7 +265,7 @@ describe('the overlays', () => {
     expect(made.sort()).toEqual(used.sort())
   })
 
-  it('are complete, and separate from the base', () => {
+  it('are keda, observability, production and single', () => {
     expect(OVERLAYS).toEqual(['keda', 'observability', 'production', 'single'])
   })
 
@@ -296,7 +307,7 @@ describe('the overlays', () => {
         ),
       })
 
-    it('when more messages wait than its pods prefetch, by the queues that it consumes', () => {
+    it('when more messages wait in its queues than its pods prefetch', () => {
       const lengths = triggers.filter(({ type }) => type === 'rabbitmq')
       expect(lengths.map(({ name: queue, metadata: { queueName, value } }) => ({ queue, queueName, value }))).toEqual(
         consumes.map((queue) => ({ queue, queueName: queue, value: String(takes(queue)) })),
@@ -305,7 +316,7 @@ describe('the overlays', () => {
       expect(wanted(100_000, 2)).toBe(100_000)
     })
 
-    it('not on held messages: those in flight, and those of a queue that its consumers have left', () => {
+    it('but not for messages in flight, nor for messages in a queue without a consumer', () => {
       const lengths = triggers.filter(({ type }) => type === 'rabbitmq')
       expect(lengths.map(({ metadata }) => metadata.excludeUnacknowledged)).toEqual(lengths.map(() => 'true'))
       expect(wanted(100_000, 0)).toBe(0)
@@ -319,13 +330,13 @@ describe('the overlays', () => {
           valueLocation: 'consumers',
         })),
       )
-      // Until they have left it, and KEDA has polled.
+      // The scaler must wait until consumers have left the queue and KEDA has polled.
       const { stabilizationWindowSeconds } = advanced.horizontalPodAutoscalerConfig.behavior.scaleUp
       expect(stabilizationWindowSeconds).toBeGreaterThan(2 * (holdMaxMs / 1_000 + pollingInterval))
     })
   })
 
-  it('never reset the number of replicas that an autoscaler has set', () => {
+  it('do not set the number of replicas where an autoscaler sets it', () => {
     const deployment = z.object({ spec: z.looseObject({ replicas: z.int().optional() }) })
     const [producer] = manifestsIn('producer/producer-deployment.yaml')
     expect(deployment.parse(producer).spec.replicas).toBeUndefined()

@@ -1,4 +1,4 @@
-// `npm run new` in a copy of the repository: the new consumer passes the checks and handles a message, and a missing piece is reported.
+// Runs `npm run new` in a copy of the repository: the new consumer passes the checks and handles a message, and a missing piece is reported.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,9 +13,9 @@ import { missingFor } from './suite-mirrors.ts'
 const QUEUE = 'measure_something'
 const CONSUMER = 'consumer_measured'
 const PIECES = newConsumer(ROOT, QUEUE, CONSUMER)
-/** Imported by the suite test or, in the case of the handler, by the consumer's own test. Running both in the copy shows it. */
+/** The suite test cannot find that these pieces are missing: it imports the first one, and the consumer's own test imports the other. */
 const BY_OTHER_CHECKS = ['accounts/src/suite.ts', `${CONSUMER}/src/measure-something.ts`]
-/** Each piece, with the text of its file when only this piece is missing. Undefined for no file. */
+/** Each piece, with the text of its file without this piece. The text is undefined if the file would not exist. */
 const CASES = PIECES.map((piece) => ({
   piece,
   file: piece.file,
@@ -34,22 +34,22 @@ let adminPort: number
 
 beforeAll(async () => {
   copy = copyOfSources()
-  // The documents are found with git.
+  // The unit tests find the documents with git.
   execFileSync('git', ['init', '--quiet'], { cwd: copy.root })
   report = (await inCopy('up/src/main.ts', 'new', 'command', QUEUE, '--consumer', CONSUMER)).output
   adminPort = Number(/adminPort: (\d+)/.exec(readFileSync(join(copy.root, CONSUMER, 'src/main.ts'), 'utf8'))?.[1])
 }, LIMIT_MS)
 afterAll(() => copy.remove())
 
-describe('what npm run new adds', () => {
-  it('is listed file by file, with what is left to write', () => {
+describe('the pieces that npm run new adds', () => {
+  it('are listed file by file, with the parts that are left to write', () => {
     for (const { file, from } of PIECES)
       expect(report).toContain(`${from === undefined ? 'added  ' : 'changed'} ${file}\n`)
     expect(report).toContain('Left for you to write:\n- messaging/src/contracts.ts: the body and the result')
   })
 
   it(
-    'passes types, lint, and the unit tests that look at services and queues',
+    'pass the type check, the linter, and the unit tests of services and queues',
     async () => {
       expect(await inCopy('acceptance/test/documents/asyncapi-page.ts')).toMatchObject({ code: 0 })
       expect(await inCopy('node_modules/typescript/bin/tsc', '--noEmit', '-p', '.')).toEqual({ code: 0, output: '' })
@@ -70,7 +70,7 @@ describe('what npm run new adds', () => {
     LIMIT_MS,
   )
 
-  it('is refused a second time without any change', async () => {
+  it('are not added a second time', async () => {
     const before = readFileSync(join(copy.root, 'accounts/src/suite.ts'), 'utf8')
     const again = await inCopy('up/src/main.ts', 'new', 'command', QUEUE, '--consumer', CONSUMER)
     expect(again).toEqual({ code: 1, output: `✗ the queue ${QUEUE} exists already\n` })
@@ -99,7 +99,7 @@ describe('the new consumer, on real servers', () => {
       .split('\n')
       .filter((line) => line.includes(`${QUEUE} received`))
 
-  it('handles a message once, dead-letters a bad one, counts both, and stops cleanly', async () => {
+  it('handles a message once, dead-letters a bad one, exports metrics for its queue, and stops cleanly', async () => {
     stack.channel.sendToQueue(QUEUE, Buffer.from('{"sku":"A"}'), { messageId: 'good' })
     stack.channel.sendToQueue(QUEUE, Buffer.from('{"sku":1}'), { messageId: 'bad' })
     await eventually(async () =>
@@ -114,13 +114,13 @@ describe('the new consumer, on real servers', () => {
   })
 })
 
-describe('a missing piece is reported', () => {
+describe('a missing piece', () => {
   const listed = () => ({ name: CONSUMER, adminPort, consumes: [QUEUE] })
-  it('nothing is reported while all are there', () => {
+  it('is not reported when all pieces exist', () => {
     expect(missingFor(listed(), copy.root)).toEqual([])
   })
 
-  it.each(CASES.filter((each) => !needsOtherChecks(each)))('by the suite test: $file', async (each) => {
+  it.each(CASES.filter((each) => !needsOtherChecks(each)))('is reported by the suite test: $file', async (each) => {
     await without(each, async () => {
       const named = missingFor(listed(), copy.root).map((sentence) => sentence.split(' ')[0] ?? '')
       expect(named.filter((file) => each.file.startsWith(file))).not.toEqual([])
@@ -128,7 +128,7 @@ describe('a missing piece is reported', () => {
   })
 
   it.each(CASES.filter(needsOtherChecks))(
-    'by the unit tests: $file',
+    'is reported by the unit tests: $file',
     async (each) => {
       await without(each, async () => {
         const { code, output } = await unitTests('suite.unit', CONSUMER)

@@ -1,4 +1,4 @@
-// Files that repeat the list of the suite (accounts/src/suite.ts) because they cannot import it, and what each needs for a service.
+// Files that repeat the list of services (accounts/src/suite.ts) because they cannot import it, and the lines that each needs.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Service } from '@ims/accounts/suite'
@@ -12,7 +12,7 @@ interface Mirror {
   readonly has: string
 }
 
-/** A service on the list. A copy of the repository may have one that the original does not. */
+/** A service in the list. It may exist only in a copy of the repository. */
 type Listed = Omit<Service, 'consumes'> & { readonly consumes: readonly string[] }
 
 const COMPOSE = 'dockercompose/docker-compose.yml'
@@ -21,7 +21,7 @@ const KUBERNETES_RULES = 'kubernetes/overlays/observability/component/services-p
 const MANIFEST = 'kubernetes/manifest'
 const KINDS = ['serviceaccount', 'networkpolicy', 'poddisruptionbudget', 'service', 'deployment']
 
-/** What is missing for `service`, one sentence each: the file, and what to add to it. */
+/** One sentence for each line that is missing for `service`, with the file and the text to add. */
 export function missingFor(service: Listed, root = ROOT): string[] {
   const lines = mirrorsOf(service).flatMap(({ file, on, has }) => {
     const path = join(root, file)
@@ -37,14 +37,14 @@ export function missingFor(service: Listed, root = ROOT): string[] {
 const hasUnitTest = (folder: string): boolean =>
   existsSync(folder) && readdirSync(folder).some((name) => name.endsWith('.unit.test.ts'))
 
-/** Folders of consumers, and folders with their manifests, that are not on the list. */
+/** Folders of consumers, and folders with their manifests, whose service is not in the list. */
 export function unlisted(names: readonly string[], root = ROOT): string[] {
   return ['.', MANIFEST]
     .flatMap((folder) => readdirSync(join(root, folder)).map((name) => join(folder, name)))
     .filter((path) => basename(path).startsWith('consumer_') && !names.includes(basename(path)))
 }
 
-/** consumer-four-account does not count as consumer-four. */
+/** Finds whole words only: consumer-four-account does not contain consumer-four. */
 function hasWord(line: string, word: string): boolean {
   const escaped = word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
   return new RegExp(`(?<![\\w-])${escaped}(?![\\w-])`).test(line)
@@ -88,7 +88,7 @@ export function mirrorsOf({ name, adminPort, consumes, tables }: Listed): Mirror
   ]
 }
 
-/** The producer waits for every consumer. Each is scaled by the length of its queues, and these are monitored. */
+/** The lines that a consumer needs: the producer waits for it, KEDA scales it by its queues, and alerts monitor these. */
 const ofConsumer = (name: string, dashed: string, queues: readonly string[]): Mirror[] =>
   [
     [COMPOSE, `${name}: { condition: service_healthy }`],

@@ -1,15 +1,15 @@
-// accounts/src/suite.ts lists the suite. Every other file that names services or queues agrees with it.
+// accounts/src/suite.ts lists the services and queues. Every other file that names them agrees with it.
 import { queues, serviceNames, services } from '@ims/accounts/suite'
 import { contracts } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import { mirrorsOf, missingFor, unlisted } from './suite-mirrors.ts'
 
-describe('the list of the suite', () => {
-  it.each(services)('has $name in every file that repeats it', (service) => {
+describe('the list of services', () => {
+  it.each(services)('names $name, as does every file that repeats the list', (service) => {
     expect(missingFor(service)).toEqual([])
   })
 
-  it('has every folder of a consumer', () => {
+  it('names every folder of a consumer', () => {
     expect(unlisted(serviceNames)).toEqual([])
   })
 

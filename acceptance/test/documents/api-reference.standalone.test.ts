@@ -1,4 +1,4 @@
-// The API reference of messaging: everything that a public export refers to is exported, too, or typedoc warns and this fails.
+// The API reference of messaging. typedoc warns, and this test fails, if a public export refers to a type that is not exported.
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

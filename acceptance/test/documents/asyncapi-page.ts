@@ -13,7 +13,7 @@ const { version } = z
   .object({ version: z.string() })
   .parse(JSON.parse(readFileSync(join(import.meta.dirname, '../../../package.json'), 'utf8')))
 
-/** The only transforms of the contracts read a decimal number. */
+/** All transforms in the contracts parse decimal numbers, so their input is a number or a string. */
 const schemaOf = (schema: z.ZodType) =>
   z.toJSONSchema(schema, {
     target: 'draft-7',
@@ -40,7 +40,7 @@ function channelsOf(contract: Contract) {
   }
   const paged = headers !== undefined && 'type' in headers ? { headers: schemaOf(pageReplyHeaders) } : {}
   const reply = {
-    summary: kind === 'query' ? 'The answer' : 'The result, if the message was applied',
+    summary: kind === 'query' ? 'The reply to the query' : 'The result, if the message was applied',
     contentType: 'application/json',
     ...paged,
     payload: schemaOf(kind === 'query' ? contract.reply : contract.result),
@@ -54,7 +54,7 @@ function channelsOf(contract: Contract) {
       ? {
           [dead]: {
             address: dead,
-            messages: { bad: { summary: 'A bad message, as it came' } },
+            messages: { bad: { summary: 'A bad message, unchanged' } },
             bindings: binding,
           },
         }

@@ -1,4 +1,4 @@
-// docs/asyncapi.yaml is valid AsyncAPI 3, is what the contracts say, and has every queue of the list.
+// docs/asyncapi.yaml is valid AsyncAPI 3, matches the contracts, and has every queue of the suite.
 import { readFileSync } from 'node:fs'
 import specs from '@asyncapi/specs'
 import { queues } from '@ims/accounts/suite'
@@ -16,11 +16,11 @@ const document = z
     operations: z.looseObject({}),
   })
   .parse(read)
-// The official schema. Its own formats, such as uri-template, are not known to Ajv.
+// The official schema uses formats that Ajv does not know, such as uri-template.
 const isValid = new Ajv({ unknownFormats: 'ignore', schemaId: 'auto' }).compile(specs.schemasWithoutId['3.0.0'] ?? {})
 
 describe('docs/asyncapi.yaml', () => {
-  it('is generated from the contracts: `npx node acceptance/test/documents/asyncapi-page.ts`', () => {
+  it('is up to date with the contracts: `npx node acceptance/test/documents/asyncapi-page.ts` generates it', () => {
     expect(text).toBe(asyncapi())
   })
 
@@ -29,12 +29,12 @@ describe('docs/asyncapi.yaml', () => {
     expect(isValid.errors ?? []).toEqual([])
   })
 
-  it('would not be valid with a wrong operation or channel', () => {
+  it('is not valid with a planted fault in an operation or a channel', () => {
     expect(isValid({ ...document, operations: { bad: { action: 'consume' } } })).toBe(false)
     expect(isValid({ ...document, channels: { bad: { address: 1 } } })).toBe(false)
   })
 
-  it('refers only to what it has', () => {
+  it('has no reference without a target', () => {
     const missing = [...text.matchAll(/\$ref: "?#\/([^"\s]+)/g)].filter(([, path = '']) => {
       const found = path
         .split('/')
@@ -44,7 +44,7 @@ describe('docs/asyncapi.yaml', () => {
     expect(missing.map(([reference]) => reference)).toEqual([])
   })
 
-  it('has every queue, and the dead letters of every command', () => {
+  it('has every queue, and the dead-letter queue of every command', () => {
     const addresses = Object.values(document.channels).flatMap(({ address }) => address ?? [])
     const wanted = Object.entries(queues).flatMap(([name, kind]) =>
       kind === 'command' ? [name, `${name}.dead-letter`] : [name],

@@ -1,10 +1,10 @@
-// Each block of commands in a document says, in a comment before it, which test runs it or why none does.
+// A comment before each block of commands in a document names the tests that run it, or the reason why none does.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import { documents, ROOT } from './documents.ts'
 
-/** A block that no test runs is a decision: raise this together with the reason in the document. */
+/** The number of blocks that no test runs. Increase it only together with a reason in the document. */
 const NOT_RUN = 12
 
 const blocks = documents.flatMap((path) =>
@@ -18,7 +18,7 @@ function markOf(line: string): { tests: readonly string[]; reason: string | unde
   return { tests: kind === 'run by' ? text.split(', ') : [], reason: kind === 'not run' ? text : undefined }
 }
 
-/** What a test that runs the command must name: the script of npm, the verb of compose or kubectl, the path of a URL. */
+/** The words that a test of these commands must contain: npm scripts, verbs of docker compose, and URL paths. */
 function namesOf(code: string): string[] {
   return code.split('\n').flatMap((line) => {
     const command = line.replace(/^#.*| # .*$/g, '')
@@ -29,14 +29,14 @@ function namesOf(code: string): string[] {
   })
 }
 
-it('there are blocks of commands', () => {
+it('the documents have more than 40 blocks of commands', () => {
   expect(blocks.length).toBeGreaterThan(40)
 })
 
 describe.each(blocks.map((block) => [`${block.path}: ${block.code.split('\n')[0]}`, block] as const))(
   '%s',
   (_, { path, code, tests, reason }) => {
-    it('is run by tests that name what it runs or the document, or says why not', () => {
+    it('names existing tests that contain its commands or the name of the document, or gives a reason', () => {
       if (reason !== undefined) return expect(reason.length).toBeGreaterThan(10)
       expect(tests).not.toEqual([])
       expect(tests.filter((test) => !existsSync(join(ROOT, test)))).toEqual([])

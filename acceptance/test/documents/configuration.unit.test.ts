@@ -5,7 +5,7 @@ import { expect, it } from '@jest/globals'
 import { CONFIGURATION_PAGE, variables, withCurrentTables } from './configuration-page.ts'
 import { documents, ROOT } from './documents.ts'
 
-/** Variables that others read: compose, `npm run up`, the pipelines and the commands. */
+/** Files with the variables that compose, `npm run up`, the pipelines and the commands read. */
 const ELSEWHERE = [
   'dockercompose/docker-compose.yml',
   'up/src/suite/settings.ts',
@@ -18,7 +18,7 @@ it('lists every variable with the default and description from its schema', () =
   expect(page).toBe(withCurrentTables(page))
 })
 
-/** Variables of MySQL's own client. */
+/** A variable of MySQL's own client. */
 const THEIRS = 'MYSQL_PWD'
 
 const elsewhere = [THEIRS, ...ELSEWHERE.map((file) => readFileSync(join(ROOT, file), 'utf8'))].join('\n')

@@ -1,4 +1,4 @@
-// The Markdown documents of the repository, and how to read their links and code blocks.
+// Finds the Markdown documents of the repository, and their code blocks and anchors.
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'

@@ -48,7 +48,7 @@ describe('README.md', () => {
     expect(example.split('\n').length).toBeLessThanOrEqual(35)
   })
 
-  it('has the figures of the pages that it cites', () => {
+  it('has the same figures as the pages that it cites', () => {
     const proofs = readme.slice(0, readme.indexOf('```mermaid'))
     const [, runs, minutes, struck, kinds] =
       /(\w+) runs of (\w+) minutes under load, with (\d+) faults of (\d+) kinds/.exec(proofs) ?? []
@@ -71,11 +71,11 @@ describe('README.md', () => {
     expect(table).toMatch(line('drain 40,000 creates \\(messages/s\\)', 'floor with inbox', stored, ofStored))
   })
 
-  it('describes a request through files that import, publish and consume in that order', () => {
-    const way = [...readme.slice(readme.indexOf('## Follow one request')).matchAll(/→ \[([^\]]+\.ts)\]/g)].map(
+  it('follows a request through the producer, messaging, consumer_two and the repository', () => {
+    const files = [...readme.slice(readme.indexOf('## Follow one request')).matchAll(/→ \[([^\]]+\.ts)\]/g)].map(
       ([, file = '']) => file,
     )
-    expect(way.map((file) => file.split('/')[0])).toEqual([
+    expect(files.map((file) => file.split('/')[0])).toEqual([
       'producer',
       'producer',
       'messaging',
@@ -88,7 +88,7 @@ describe('README.md', () => {
 })
 
 describe('docs/testing-consumers.md', () => {
-  it('shows a test that is in the repository', () => {
+  it('shows only test code that is in the repository', () => {
     for (const block of codeBlocks(read('docs/testing-consumers.md'), 'ts')) {
       const [, file = ''] = /^\/\/ (\S+\.ts)\n/.exec(block) ?? []
       expect(read(file)).toContain(block.slice(block.indexOf('\n') + 1))

@@ -1,4 +1,4 @@
-// docs/faults.md has the right number of faults, and a row for each mutation.
+// docs/faults.md states the correct number of faults, and has a row for each mutation.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from '@jest/globals'

@@ -1,4 +1,5 @@
-// docs/import-export.md: its commands print what it shows. On the real suite, a repeated import changes nothing, and an export imports to the same items.
+// Runs the commands of docs/import-export.md and compares their output. A repeated import changes nothing, and an exported
+// file imports to the same items.
 import { execFile } from 'node:child_process'
 import { createReadStream, createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -18,7 +19,7 @@ const blocks = [...page.matchAll(/^```(sh|text)\n([\s\S]*?)^```$/gm)].map(([, ki
   text,
 }))
 
-/** Texts that files, spreadsheets, shells and terminals take for something else. */
+/** Texts that file formats, spreadsheets, shells or terminals can misinterpret. */
 const HOSTILE = [
   '=1+1',
   "'=1+1",
@@ -87,7 +88,7 @@ describe('import and export', () => {
       for (const { kind, text } of blocks) {
         if (kind === 'text') for (const line of text.trim().split('\n')) expect(output).toContain(`${line}\n`)
         else {
-          // The image has the same files in the same places, and a heap for 256 MiB.
+          // Runs without the image, which has the same files at the same paths, but with the heap limit of a 256 MiB container.
           const script = text
             .replaceAll('/tmp/', `${folder}/`)
             .replace(/docker compose run .+ producer"$/m, 'env NODE_OPTIONS=--max-old-space-size=128"')
@@ -108,14 +109,14 @@ describe('import and export', () => {
   )
 
   it(
-    'applies a repeated import once, tells what is a duplicate, and leaves no dead letters',
+    'apply a repeated import once, report a duplicate with other content, and leave no dead letters',
     async () => {
       await clear()
       const row = (n: number, price = 1) => `S${n},Item ${n},label,${price},${n}\n`
       const rows = Array.from({ length: 3_000 }, (_, n) => row(n))
       writeFileSync(join(folder, 'many.csv'), `sku,name,label,price,quantity\n${rows.join('')}${row(0)}${row(1, 2)}`)
       const first = await program('import', ['many.csv', '--rejected', '-'])
-      // On a busy machine a row may need a second attempt, which finds it created before.
+      // On a busy machine, a row may need a second attempt and then counts as created before.
       const [, created = '', before = ''] =
         /3,002 rows: ([\d,]+) created, ([\d,]+) created before, 1 rejected, 0 unknown\n/.exec(first.err) ?? []
       expect(Number(created.replace(',', '')) + Number(before)).toBe(3_001)
@@ -124,7 +125,7 @@ describe('import and export', () => {
         code: 1,
         err: expect.stringContaining('3,002 rows: 0 created, 3,001 created before, 1 rejected, 0 unknown\n'),
       })
-      // As after INBOX_RETENTION_DAYS.
+      // The same state as after INBOX_RETENTION_DAYS.
       await stack.pool.query('DELETE FROM inbox')
       expect(await program('import', ['-', '--format', 'csv', '--rejected', '-'], 'many.csv')).toMatchObject({
         code: 1,
@@ -137,7 +138,7 @@ describe('import and export', () => {
   )
 
   it.each(['csv', 'json', 'ndjson'])(
-    'exports hostile texts to %s, which imports to the same items',
+    'export hostile texts to %s, and import them to the same items',
     async (format) => {
       await clear()
       const items = HOSTILE.flatMap((text, n) => [

@@ -1,5 +1,5 @@
-// docs/migrating-from-python.md: the commands that rehearse the migration, replace the producer, and migrate the table, on a table as
-// Python made it. The test's own consumers stand for Python's.
+// Runs the commands of docs/migrating-from-python.md that rehearse the migration, replace the producer and migrate the table.
+// The table is as Python creates it, and consumers of this test take the place of Python's.
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -38,7 +38,7 @@ describe('docs/migrating-from-python.md', () => {
       await stack.channel.assertQueue(queue, { durable: true })
       await stack.channel.consume(queue, () => {}, { consumerTag: queue, noAck: true })
     }
-    // Where the programs of MySQL look for an address and an account.
+    // The MySQL programs read the address and the account from this file.
     folder = mkdtempSync(join(tmpdir(), 'ims-migrating-'))
     const { host, port, user, password } = stack.space.mysql
     writeFileSync(
@@ -72,7 +72,7 @@ describe('docs/migrating-from-python.md', () => {
   const block = (heading: string, position = 0) =>
     codeBlocks(page.slice(page.indexOf(`\n## ${heading}`)), 'sh')[position] ?? ''
 
-  /** Runs the block line by line and returns what each printed. A service stays in the background; what follows it waits until it answers. */
+  /** Runs a block line by line and returns the output of each command. Services stay in the background, and curl is retried. */
   async function run(text: string): Promise<string[]> {
     const { database } = stack.space.mysql
     const printed: string[] = []
@@ -104,7 +104,7 @@ describe('docs/migrating-from-python.md', () => {
   }
 
   itWithDump(
-    `shows how to rehearse the migration on a copy, which leaves the table as it was${why}`,
+    `shows how to rehearse the migration on a copy, without changing the table${why}`,
     async () => {
       const { database } = stack.space.mysql
       await run(block('2. Prepare', 1))
@@ -115,7 +115,7 @@ describe('docs/migrating-from-python.md', () => {
   )
 
   it(
-    'shows how to start the producer, which begins to listen when the queues have consumers',
+    'shows how to start the producer while other consumers are on the queues',
     async () => {
       const [healthcheck] = await run(block('3. Replace the producer'))
       expect(healthcheck).toBe('{"message":"Health check message sent"}')

@@ -1,4 +1,4 @@
-// The producer's OpenAPI document as its examples use it: each operation with its request and its answers.
+// Parses the producer's OpenAPI document: each operation with its request and its responses.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -30,10 +30,10 @@ const document = z.object({
   }),
 })
 
-export interface Answer {
+export interface ResponseExample {
   readonly type: string
   readonly example: unknown
-  /** Where its schema is in the document. */
+  /** A reference to its schema in the document. */
   readonly schema: string
 }
 
@@ -44,13 +44,13 @@ export interface Operation {
   readonly tag: string
   readonly parameters: readonly z.infer<typeof parameter>[]
   readonly body: unknown
-  /** By status. Undefined for an answer without a body. */
-  readonly answers: ReadonlyMap<number, Answer | undefined>
-  /** The parameters, body and answers that have no example. */
+  /** By status. Undefined for a response without a body. */
+  readonly responses: ReadonlyMap<number, ResponseExample | undefined>
+  /** The parameters, body and responses that have no example. */
   readonly withoutExample: readonly string[]
 }
 
-/** The document as it is, and its operations in their order. */
+/** The whole document, and its operations in order. */
 export function openApi(): { whole: object; operations: readonly Operation[] } {
   const whole: unknown = JSON.parse(readFileSync(OPENAPI, 'utf8'))
   const { paths, components } = document.parse(whole)
@@ -59,7 +59,7 @@ export function openApi(): { whole: object; operations: readonly Operation[] } {
       const parameters = rest.parameters.map((each) =>
         '$ref' in each ? parameter.parse(components.parameters[nameIn(each)]) : each,
       )
-      const answers = new Map(
+      const responses = new Map(
         Object.entries(rest.responses).map(([status, each]) => {
           const at =
             '$ref' in each ? ['components', 'responses', nameIn(each)] : ['paths', path, method, 'responses', status]
@@ -74,15 +74,17 @@ export function openApi(): { whole: object; operations: readonly Operation[] } {
       const withoutExample = [
         ...parameters.filter(({ example }) => example === undefined).map(({ name }) => `parameter ${name}`),
         ...(requestBody && body === undefined ? ['request body'] : []),
-        ...[...answers].filter(([, answer]) => answer && answer.example === undefined).map(([status]) => `${status}`),
+        ...[...responses]
+          .filter(([, response]) => response && response.example === undefined)
+          .map(([status]) => `${status}`),
       ]
       const [tag] = tags
-      return { id, path, method: method.toUpperCase(), tag, parameters, body, answers, withoutExample }
+      return { id, path, method: method.toUpperCase(), tag, parameters, body, responses, withoutExample }
     }),
   )
   return { whole: z.looseObject({}).parse(whole), operations }
 }
 
 const nameIn = ({ $ref }: z.infer<typeof reference>): string => $ref.split('/').at(-1) ?? ''
-/** As a token of a JSON pointer in a URI fragment. */
+/** Escapes a name for a JSON pointer in a URI fragment. */
 const escaped = (name: string): string => encodeURIComponent(name.replaceAll('~', '~0').replaceAll('/', '~1'))

@@ -1,5 +1,5 @@
-// The producer's OpenAPI document passes a linter without a warning, has examples for everything, and they are the producer's own.
-// openapi-examples.acceptance.test.ts sends them.
+// The producer's OpenAPI document passes a linter, has every example, and shows problems as the producer sends them.
+// openapi-examples.acceptance.test.ts sends the examples to the producer.
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from '@jest/globals'
 import { createConfig, lintFromString } from '@redocly/openapi-core'
@@ -9,7 +9,7 @@ import { OPENAPI, openApi } from './openapi-document.ts'
 const text = readFileSync(OPENAPI, 'utf8')
 const { operations } = openApi()
 
-/** What the strict rules of the linter leave to taste. The last three check each example against its schema. */
+/** Optional rules that the strict preset does not include. The last three check each example against its schema. */
 const MORE_RULES = {
   'operation-description': 'error',
   'operation-tag-defined': 'error',
@@ -39,13 +39,13 @@ describe('openapi.json', () => {
     ['no-invalid-media-type-examples', '"quantity": 47', '"quantity": "47"'],
     ['no-invalid-parameter-examples', '"example": 100', '"example": 0'],
     ['no-unused-components', '"#/components/schemas/Movement"', '"#/components/schemas/Item"'],
-  ])('would not pass it against the rule %s', async (rule, good, bad) => {
+  ])('does not pass the rule %s with a planted fault', async (rule, good, bad) => {
     expect(text).toContain(good)
     expect((await faultsOf(text.replaceAll(good, bad))).map((fault) => fault.split(' ')[0])).toContain(rule)
   })
 
   it.each(operations.map((operation) => [operation.id, operation] as const))(
-    'has an example of each parameter, body and answer of %s',
+    'has an example of each parameter, body and response of %s',
     (_, { withoutExample }) => expect(withoutExample).toEqual([]),
   )
 
@@ -54,10 +54,10 @@ describe('openapi.json', () => {
       .map((path) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8'))
       .join('\n')
     const problem = z.object({ type: z.string(), title: z.string(), status: z.int() })
-    for (const { id, answers } of operations)
-      for (const [status, answer] of answers) {
-        if (answer?.type !== 'application/problem+json') continue
-        const { type, title, status: shown } = problem.parse(answer.example)
+    for (const { id, responses } of operations)
+      for (const [status, response] of responses) {
+        if (response?.type !== 'application/problem+json') continue
+        const { type, title, status: shown } = problem.parse(response.example)
         const kind = type.replace('urn:ims:problem:', '')
         expect([id, shown, `${kind}: ${title}`]).toEqual([id, status, `${kind}: ${title}`])
         expect(sources).toMatch(new RegExp(`${kind}'?(: |',\\n +title: )'${title}'`))

@@ -1,4 +1,4 @@
-// docs/operations.md: its commands make a copy of the database and go back to it, while the producer goes on accepting.
+// Runs the commands of docs/operations.md that back up and restore the database, while the producer still accepts commands.
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -32,7 +32,7 @@ describeWithDump(`docs/operations.md${why}`, () => {
     await stack.stop()
   })
 
-  /** Runs a block here instead of in containers: processes for services, and this test's database for that of Compose. */
+  /** Runs a block without containers. Services are processes, and this test's database takes the place of that of Compose. */
   async function run(block: string): Promise<void> {
     const { host, port, user, password, database } = stack.space.mysql
     for (const line of block.trim().split('\n')) {
@@ -62,7 +62,7 @@ describeWithDump(`docs/operations.md${why}`, () => {
   const sold = { sku: 'SKU-9', change: -1, reason: 'sold' }
   const listed = async () => (await call(`${stack.http}/order_processing`)).body
 
-  it('shows how to make a copy of the database, and to go back to it', async () => {
+  it('shows how to back up and restore the database without losing commands that arrive meanwhile', async () => {
     expect(await post('create_item', item(9))).toBe(201)
     expect(await post('stock_adjustment', sold)).toBe(201)
     await run(backup)

@@ -18,19 +18,19 @@ it('has twenty entries, numbered in order', () => {
 })
 
 describe.each(entries.map((entry) => [entry.split('\n')[0] ?? '', entry] as const))('%s', (_, entry) => {
-  it('has a public issue, and its link leads to the issue it names', () => {
+  it('links to each public issue that it names', () => {
     const links = [...lineOf(entry, 'Reported').matchAll(/\[([\w./-]+)#(\d+)\]\(([^)]+)\)/g)]
     expect(links).not.toEqual([])
     for (const [, repository, number, url] of links)
       expect(url).toMatch(new RegExp(`^https://github\\.com/${repository}/(issues|pull)/${number}$`))
   })
 
-  it('names a file of this repository that exists', () => {
+  it('names an existing file of this repository', () => {
     const [, code = ''] = /^\[([^\]]+)\]/.exec(lineOf(entry, 'Code')) ?? []
     expect([code, code !== '' && existsSync(join(ROOT, code))]).toEqual([code, true])
   })
 
-  it('names a test that exists, by its title', () => {
+  it('names an existing test by its title', () => {
     const [, file = '', title = ''] = /^\[([^\]]+)\]\([^)]+\): `(.+)`$/.exec(lineOf(entry, 'Test')) ?? []
     expect(title).not.toBe('')
     const quoted = ["'", '"'].map((quote) => `${quote}${title}${quote}`)
@@ -38,7 +38,7 @@ describe.each(entries.map((entry) => [entry.split('\n')[0] ?? '', entry] as cons
     expect([title, quoted.some((each) => test.includes(each))]).toEqual([title, true])
   })
 
-  it('names faults of the ledger, or says that there is none', () => {
+  it('names only existing faults of the ledger, or states that there is none', () => {
     const line = lineOf(entry, 'Fault')
     const named = [...line.matchAll(/`([^`]+)`/g)].map(([, kind = '']) => kind)
     if (named.length === 0) expect(line).toBe('none of its own')

@@ -1,4 +1,4 @@
-// The commands in the README do what the README says: the four calls, and the example.
+// Runs the four calls and the example of the README, and compares their output.
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -11,7 +11,7 @@ import { codeBlocks, ROOT } from './documents.ts'
 
 const shell = promisify(execFile)
 
-/** Commands of a block, each with its output, which the block shows as a comment below. */
+/** The commands of a block, each with its output. The block shows the output as a comment below the command. */
 function commandsIn(block: string): readonly { readonly command: string; readonly output: string }[] {
   return [...block.matchAll(/((?:^[^#\n].*\n)+)((?:^# .*\n)+)/gm)].map(([, command = '', output = '']) => ({
     command,

@@ -1,4 +1,4 @@
-// The files that a code host shows and runs: the workflow runs .ci/run, and the templates are where the host looks for them.
+// Checks the files for the code host: the workflow runs .ci/run, and the templates are at the paths that the host reads.
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from '@jest/globals'

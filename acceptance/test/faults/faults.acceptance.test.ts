@@ -1,4 +1,4 @@
-// The guarantees while servers stop, processes are killed and connections are cut: nothing accepted is lost, nothing is applied twice.
+// No accepted message is lost or applied twice while servers stop, processes are killed and connections are closed.
 import { deadLetterDesk, rabbitmqEnvironment } from '@ims/messaging'
 import { quietService } from '@ims/messaging/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
@@ -18,7 +18,7 @@ describe('the suite under faults', () => {
   }, 3 * MINUTE_MS)
   afterAll(async () => await stack.stop())
   afterEach(async () => {
-    // A failed test has left its load running, which would disturb the next tests.
+    // A failed test leaves its load running, which would disturb the next tests.
     await Promise.all(loads.splice(0).map(({ stop }) => stop()))
     await stack.ready()
     await eventually(async () => expect(await stack.depth('create_item')).toBe(0))
@@ -32,7 +32,7 @@ describe('the suite under faults', () => {
     return started
   }
 
-  /** Everything accepted is a row, exactly once (sku is unique), and nothing was dead-lettered. */
+  /** Checks that every accepted item is a row (exactly one, because sku is unique), and that no create was dead-lettered. */
   const allApplied = async (accepted: readonly string[], withinMs = 30_000) => {
     expect(accepted.length).toBeGreaterThan(0)
     await eventually(async () => {
@@ -43,11 +43,11 @@ describe('the suite under faults', () => {
   }
 
   it.each([
-    ['the row of one', ['held-7']],
-    ['the rows of the first', ['held-0']],
-    ['the rows of the first five', ['held-0', 'held-1', 'held-2', 'held-3', 'held-4']],
+    ['one row', ['held-7']],
+    ['the first row', ['held-0']],
+    ['the first five rows', ['held-0', 'held-1', 'held-2', 'held-3', 'held-4']],
   ])(
-    'deletes the other items of a batch while somebody locks %s, and those afterwards',
+    'deletes the other items of a batch while another transaction locks %s, and the locked ones afterwards',
     async (_, held) => {
       const skus = Array.from({ length: 20 }, (_, n) => `held-${n}`)
       await stack.pool.query('INSERT INTO inventory (sku) VALUES ?', [skus.map((sku) => [sku])])
@@ -68,9 +68,9 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'survives a stop and start of the broker',
+    'returns 503 while the broker is stopped, and loses no accepted item',
     async () => {
-      const { accepted, answers, stop } = load(10_000)
+      const { accepted, statuses, stop } = load(10_000)
       await pauseMs(1_000)
       await stack.servers.rabbitmq.stop()
       await eventually(async () => {
@@ -85,13 +85,13 @@ describe('the suite under faults', () => {
       await pauseMs(1_000)
       await stop()
       await allApplied(accepted)
-      expect([...answers.keys()].filter((status) => status !== 200 && status !== 503)).toEqual([])
+      expect([...statuses.keys()].filter((status) => status !== 200 && status !== 503)).toEqual([])
     },
     3 * MINUTE_MS,
   )
 
   it(
-    'survives a killed broker',
+    'loses no accepted item when the broker is killed',
     async () => {
       const { accepted, stop } = load(20_000)
       await pauseMs(1_000)
@@ -106,7 +106,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'survives connections that the operator closes by force, again and again',
+    'loses no accepted item when an operator closes all connections five times',
     async () => {
       const { accepted, stop } = load(30_000)
       for (let round = 0; round < 5; round += 1) {
@@ -121,7 +121,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'keeps retrying and reports it while MySQL is down for 30 seconds, and dead-letters nothing',
+    'is alive but not ready while MySQL is down for 30 seconds, and applies every accepted item afterwards',
     async () => {
       const { accepted, stop } = load(40_000)
       await pauseMs(500)
@@ -146,7 +146,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'loses nothing and applies nothing twice when consumer two is killed in the middle of 5,000 messages',
+    'loses no message and dead-letters none when consumer two is killed three times during 5,000 messages',
     async () => {
       for (let n = 0; n < 5_000; n += 1)
         stack.channel.sendToQueue('create_item', Buffer.from(JSON.stringify(item(50_000 + n))), {
@@ -168,7 +168,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'exits with 0 within its deadline on SIGTERM under load, and another replica takes over without loss',
+    'exits with 0 within 20 s when a consumer gets SIGTERM under load, and loses no accepted item',
     async () => {
       const { accepted, stop } = load(60_000)
       for (const name of ['consumer_two', 'consumer_two'] as const) {
@@ -188,9 +188,9 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'answers or refuses each request in flight when the producer gets SIGTERM, and cuts off none',
+    'returns only 200 or 503 when the producer gets SIGTERM under load, and loses no accepted item',
     async () => {
-      const { accepted, answers, stop } = load(65_000)
+      const { accepted, statuses, stop } = load(65_000)
       await pauseMs(500)
       const old = stack.service('producer')
       old.kill('SIGTERM')
@@ -199,14 +199,14 @@ describe('the suite under faults', () => {
       await stack.ready()
       await stop()
       await allApplied(accepted)
-      // 0: the connection was refused while nothing listened
-      expect([...answers.keys()].filter((status) => ![200, 503, 0].includes(status))).toEqual([])
+      // 0 stands for no response, for example while no process was listening.
+      expect([...statuses.keys()].filter((status) => ![200, 503, 0].includes(status))).toEqual([])
     },
     3 * MINUTE_MS,
   )
 
   it(
-    'answers 503 with Retry-After while the broker has a memory alarm, and no request hangs',
+    'returns 503 with Retry-After within 10 s while the broker has a memory alarm',
     async () => {
       const { rabbitmq } = stack.servers
       await rabbitmq.ctl('set_vm_memory_high_watermark', '0.00001')
@@ -232,7 +232,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'has no more dead letters after a redrive interrupted by a memory alarm than before it',
+    'keeps the number of dead letters when a memory alarm interrupts a redrive',
     async () => {
       const { rabbitmq } = stack.servers
       for (let number = 0; number < 551; number += 1)
@@ -247,7 +247,8 @@ describe('the suite under faults', () => {
         await rabbitmq.ctl('set_vm_memory_high_watermark', '0.4')
       }
       await stack.ready()
-      await pauseMs(5_000) // the broker would read these messages now, and they would be refused again
+      // If the redrive had written messages to the socket, the broker would now read them, and they would be refused again.
+      await pauseMs(5_000)
       await eventually(async () => expect(await stack.depth('create_item')).toBe(0), MINUTE_MS)
       expect(await stack.deadLetters('create_item')).toHaveLength(551)
     },
@@ -255,12 +256,12 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'subscribes again after its queue was deleted',
+    'consumes again after its queue was deleted',
     async () => {
       await stack.channel.deleteQueue('create_item')
       let next = 80_000
       await eventually(async () => {
-        // Another one each time: one that is accepted before anybody consumes is stored later, and taken from then on.
+        // A new item each time, because an item that is accepted before a consumer subscribes is stored later.
         next += 1
         const { status } = await call(`${stack.http}/create_item`, { json: item(next), headers: { Prefer: 'wait=5' } })
         expect(status).toBe(201)
@@ -285,7 +286,7 @@ describe('the suite under faults', () => {
   })
 
   it(
-    'shares one queue between three consumers without loss or duplicates',
+    'loses no accepted item when one of three consumers of a queue is killed',
     async () => {
       const extra = [await stack.start('consumer_two'), await stack.start('consumer_two')]
       await stack.ready('consumer_two')

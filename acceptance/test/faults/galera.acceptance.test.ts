@@ -1,4 +1,4 @@
-// The suite on a Galera cluster of three nodes, with replicas at different nodes, while a node is killed and started again.
+// Runs the suite on a Galera cluster of three nodes, with replicas on different nodes, while a node is killed and restarted.
 import { createHash } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,7 @@ import { type ServiceName, type ServiceProcess, type Stack, startStackOn } from 
 
 const MINUTE_MS = 60_000
 const REPLICATED: readonly ServiceName[] = ['consumer_two', 'consumer_three', 'consumer_four']
-/** Items created before the fault and deleted during it, and items created during it. */
+/** The numbers of items that are created before the fault and deleted during it, and that are created during it. */
 const [OLD, NEW] = [400, 3_000]
 const TABLES = ['inventory', 'inbox', 'effect'] as const
 
@@ -21,7 +21,7 @@ const run = missing === undefined ? describe : describe.skip
 
 run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
   const directory = join(tmpdir(), `ims-galera-${process.pid}`)
-  // Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+  // Created in a hook: when all tests are skipped, no hook runs, and nothing would delete the directory.
   beforeAll(() => void mkdirSync(directory, { mode: 0o700 }))
   let galera: Galera
   let stack: Stack
@@ -55,7 +55,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
   const remove = (n: number) => send('stock_management', `delete-${n}`, { sku: item(n).sku })
 
   it(
-    'deletes at one node an item that was just created at another',
+    'deletes an item immediately after it was created, although the replicas use different nodes',
     async () => {
       const clients = loadOn(stack.http, 300_000, 2)
       for (let n = 0; n < 30; n += 1) {
@@ -84,7 +84,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       const publishing = (async () => {
         for (let n = 0; n < NEW; n += 1) {
           create(OLD + n)
-          // The same message twice at almost the same time, so that probably two replicas get it, at two nodes.
+          // The same message twice in a row, so that two replicas on different nodes probably process it at the same time.
           if (n % 10 === 0) create(OLD + n)
           if (n < OLD) remove(n)
           if (n < OLD && n % 4 === 0) remove(n)
@@ -131,7 +131,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
     5 * MINUTE_MS,
   )
 
-  it('lists the same items at every node', async () => {
+  it('returns the complete listing in each of six requests', async () => {
     const rows = await count(galera.nodes[0], 'inventory')
     for (let each = 0; each < 6; each += 1) {
       const { status, body } = await call(`${stack.http}/order_processing`)
@@ -140,7 +140,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
   })
 
   it(
-    'continues at another node when a replica with several nodes in MYSQL_HOST loses its node',
+    'uses another node when a replica with several nodes in MYSQL_HOST loses its node',
     async () => {
       const replaced = replicas.filter(({ name }) => name === 'consumer_two' || name === 'consumer_three')
       for (const each of replaced) each.kill('SIGTERM')
@@ -158,7 +158,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
     2 * MINUTE_MS,
   )
 
-  /** The status of the response to `body`, when the client waits for the outcome. */
+  /** Sends `body`, waits for the outcome, and returns the status of the response. */
   async function waited(path: string, body: unknown): Promise<number> {
     const { status } = await call(`${stack.http}/${path}`, { json: body, headers: { Prefer: 'wait=30' } })
     return status
@@ -172,7 +172,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       await eventually(async () => expect(await stack.depth(queue)).toBe(0), MINUTE_MS)
   }
 
-  /** Messages that the replicas recognised as already applied. */
+  /** The number of messages that the replicas recognised as already applied. */
   async function repeats(): Promise<number> {
     const texts = await Promise.all(replicas.map(async ({ admin }) => await (await fetch(`${admin}/metrics`)).text()))
     return texts
@@ -181,7 +181,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
   }
 })
 
-/** Short pauses, because a node is down for seconds only. */
+/** Short retry intervals, because a node is down for only a few seconds. */
 const IMPATIENT = { CONSUMER_RETRY_MOST_MS: '1000', MYSQL_RETRY_MOST_MS: '1000', RABBITMQ_RECONNECT_MOST_MS: '1000' }
 
 const databaseAt = (...nodes: readonly GaleraNode[]) => ({
@@ -191,7 +191,7 @@ const databaseAt = (...nodes: readonly GaleraNode[]) => ({
 const count = async (node: GaleraNode, table: string) =>
   Number(await node.sql(`SELECT COUNT(*) FROM ${node.database}.${table}`))
 
-/** The number of rows and a hash of them: a diff of thousands of rows would be unreadable. */
+/** The number of rows and a hash of them, because a diff of thousands of rows would be unreadable. */
 async function contents(node: GaleraNode, table: string): Promise<{ rows: number; sha256: string }> {
   const rows = (await node.sql(`SELECT * FROM ${node.database}.${table}`)).split('\n').toSorted()
   return { rows: rows.length, sha256: createHash('sha256').update(rows.join('\n')).digest('hex') }

@@ -1,4 +1,4 @@
-// The check of the fault ledger, with histories made by hand: what it must report, and what it must accept.
+// The check of the fault ledger, on histories written by hand: those that it must accept, and those that it must report.
 import { describe, expect, it } from '@jest/globals'
 import { type Attempt, History } from '../../faults/history.ts'
 import { type Found, judge, keyOf } from '../../faults/ledger.ts'
@@ -14,7 +14,7 @@ const nothing: Found = {
   items: [],
   movements: new Map(),
   left: [],
-  unwell: [],
+  unhealthy: [],
 }
 
 const attempt = (history: History, more: Partial<Attempt> = {}): Attempt =>
@@ -59,7 +59,7 @@ const verdict = (
 ) => {
   const history = new History()
   if (disturbed) history.disturbances.push({ fromMs: 0, untilMs: 60_000 })
-  // Another create with the same sku, so that duplicate-sku can be correct.
+  // Another create with the same sku, so that the reason duplicate-sku is possible.
   attempt(history, { id: 'item-2', messageId: 'm-2', answer: 'not accepted' })
   attempt(history, more)
   for (const [sku, name] of expected) history.expected.set(sku, name)
@@ -70,20 +70,20 @@ describe('the check accepts', () => {
   it('a message that was accepted and applied once', () => {
     expect(verdict({ reported: 'created' }, stored, [['S-1', 'item-1']])).toEqual([])
   })
-  it('an accepted message that is a dead letter, even twice', () => {
+  it('an accepted message that is dead-lettered, even twice', () => {
     const twice = { deadLetters: [letter(), letter()] }
     expect(verdict({}, twice, [], { disturbed: true })).toEqual([])
-    expect(verdict({ unasked: 2 }, twice)).toEqual([])
+    expect(verdict({ sentWithoutWaiting: 2 }, twice)).toEqual([])
   })
   it('a refusal that was reported to the sender, without a dead letter', () => {
-    expect(verdict({ reported: 'refused', asked: 1 }, {})).toEqual([])
+    expect(verdict({ reported: 'refused', sentWaiting: 1 }, {})).toEqual([])
   })
-  it('a dead letter although the sender was notified, if it was also sent by a client that does not wait, or during a fault', () => {
+  it('a dead letter of a message whose refusal was reported, if a client also sent it without waiting, or during a fault', () => {
     const found = { deadLetters: [letter()] }
-    expect(verdict({ reported: 'refused', asked: 1, unasked: 1 }, found)).toEqual([])
-    expect(verdict({ reported: 'refused', asked: 1 }, found, [], { disturbed: true })).toEqual([])
+    expect(verdict({ reported: 'refused', sentWaiting: 1, sentWithoutWaiting: 1 }, found)).toEqual([])
+    expect(verdict({ reported: 'refused', sentWaiting: 1 }, found, [], { disturbed: true })).toEqual([])
   })
-  it('a message that was refused, reported, and then redriven and applied', () => {
+  it('a message whose refusal was reported, and that was then redriven and applied', () => {
     const found = { ...stored, ...recorded('create_item', [1], [0]) }
     expect(verdict({ reported: 'refused' }, found, [['S-1', undefined]])).toEqual([])
   })
@@ -94,7 +94,7 @@ describe('the check accepts', () => {
     const found = { logged: new Map([['m-1', 2]]) }
     expect(verdict({ id: 'h-1', kind: 'healthcheck', queue: 'healthcheck', sku: undefined }, found)).toEqual([])
   })
-  it('a delete that found nothing, if it is recorded', () => {
+  it('a delete of a missing item, if it is recorded', () => {
     expect(verdict(aDelete, deleted)).toEqual([])
   })
   it('a change of stock whose reported quantity is correct', () => {
@@ -111,7 +111,7 @@ describe('the check accepts', () => {
 
 describe('the check reports', () => {
   it('an accepted message without a trace', () => {
-    expect(verdict({}, {})).toEqual(['lost: accepted, but neither applied nor among the dead letters'])
+    expect(verdict({}, {})).toEqual(['lost: accepted, but neither applied nor dead-lettered'])
   })
   it('a health check that was accepted and never logged', () => {
     const check = { id: 'h-1', kind: 'healthcheck', queue: 'healthcheck', sku: undefined } as const
@@ -119,17 +119,17 @@ describe('the check reports', () => {
   })
   it('a message that took effect twice', () => {
     expect(verdict({}, { ...stored, inserts: new Map([['item-1', 2]]) })).toEqual([
-      'doubled: took effect 2 times',
+      'applied twice: took effect 2 times',
       expect.stringMatching(/^table: S-1: 2 more inserts/),
     ])
   })
   it('more deletions of a sku than messages', () => {
     const found = { ...deleted, deletes: new Map([['S-1', 2]]) }
-    expect(verdict(aDelete, found)).toContain('doubled: 2 items deleted with sku S-1 by 1 messages')
+    expect(verdict(aDelete, found)).toContain('applied twice: 2 items deleted with sku S-1 by 1 messages')
   })
-  it('an item, or a dead letter, that nobody sent', () => {
+  it('an item or a dead letter that was never sent', () => {
     expect(verdict({}, { ...stored, inserts: new Map([...stored.inserts, ['x', 1]]) })).toContainEqual(
-      'never sent: an item named x was stored, which nobody sent',
+      'never sent: an item named x was stored, but never sent',
     )
     const strange = letter({ body: '{"name":"y"}', messageId: 'm-9' })
     expect(verdict({}, { ...stored, deadLetters: [strange] })).toEqual([
@@ -137,33 +137,43 @@ describe('the check reports', () => {
     ])
   })
   it.each([
-    ['"not stored" of what is applied', { answer: 'not accepted' }, stored, /it is applied/],
-    ['"not stored" of what is set aside', { answer: 'not accepted' }, { deadLetters: [letter()] }, /dead letters/],
-    ['"created" of what is not', { reported: 'created' }, { deadLetters: [letter()] }, /"created"/],
-    ['"refused" of what took effect', { reported: 'refused' }, stored, /"refused"/],
-    ['"deleted" of what was not', { ...aDelete, reported: 'deleted' }, deleted, /"deleted"/],
-    ['an effect of a bad message', { kind: 'bad message' }, { ...stored, deadLetters: [letter()] }, undefined],
-  ] as const)('%s', (_, more, found, text) => {
-    const violations = verdict(more, found)
-    if (text === undefined) expect(violations).toEqual([])
-    else expect(violations).toEqual([expect.stringMatching(text)])
+    ['an applied message as not stored', { answer: 'not accepted' }, stored, /it was applied/],
+    ['a dead letter as not stored', { answer: 'not accepted' }, { deadLetters: [letter()] }, /it was dead-lettered/],
+    ['a dead letter as created', { reported: 'created' }, { deadLetters: [letter()] }, /as created/],
+    ['an applied message as refused', { reported: 'refused' }, stored, /as refused/],
+    ['a delete without an effect as deleted', { ...aDelete, reported: 'deleted' }, deleted, /as deleted/],
+  ] as const)('a response that reports %s', (_, more, found, text) => {
+    expect(verdict(more, found)).toEqual([expect.stringMatching(text)])
+  })
+  it.each([
+    ['an item', stored],
+    ['a movement', sold()],
+  ])('%s that a bad message caused', (_, found) => {
+    const id = 'movements' in found ? 'a-1' : 'item-1'
+    const text = 'contradiction: a bad message took effect'
+    expect(verdict({ id, kind: 'bad message' }, { ...found, deadLetters: [letter()] })).toContain(text)
   })
   it('a message that is both applied and dead-lettered', () => {
     expect(verdict({}, { ...stored, deadLetters: [letter()] })).toEqual([
-      'both applied and refused: applied, and among the dead letters',
+      'both applied and refused: applied, and also dead-lettered',
     ])
   })
   it.each([
-    ['at once', [0], [0]],
-    ['by a redrive of what was applied', [0], [1]],
-  ])('a message that is applied and also recorded as refused, %s', (_, applied, refused) => {
+    ['in the same delivery', [0], [0]],
+    ['after a redrive', [0], [1]],
+  ])('a message that is applied and also recorded as refused %s', (_, applied, refused) => {
     expect(verdict({}, { ...stored, ...recorded('create_item', applied, refused) })).toEqual([
       'both applied and refused: applied, and recorded as refused',
     ])
   })
   it.each([
-    ['that is not what the movements leave', {}, 1, /^stock: S-1 was created with 7 and has 1; .*: -3 \(7 to 4\)$/],
-    ['that a movement does not begin with', { before: 6, after: 3 }, 4, /^stock: S-1 .*: -3 \(6 to 3\)$/],
+    [
+      'that differs from the sum of the movements',
+      {},
+      1,
+      /^stock: S-1 was created with 7 and has 1; .*: -3 \(7 to 4\)$/,
+    ],
+    ['with a gap before a movement', { before: 6, after: 3 }, 4, /^stock: S-1 .*: -3 \(6 to 3\)$/],
   ])('a stock %s', (_, more, quantity, text) => {
     expect(verdict(anAdjust, sold(more, quantity))).toEqual([expect.stringMatching(text)])
   })
@@ -171,7 +181,7 @@ describe('the check reports', () => {
     expect(verdict(anAdjust, { ...sold(), items: [] })).toEqual([expect.stringMatching(/^stock: .* never stored$/)])
   })
   it.each([
-    ['under another message id', { messageId: 'm-9' }, 4],
+    ['with another message id', { messageId: 'm-9' }, 4],
     ['of another sku', { sku: 'S-2' }, 4],
     ['by another amount', { change: -2, after: 5 }, 5],
   ])('a movement %s', (_, more, quantity) => {
@@ -180,7 +190,7 @@ describe('the check reports', () => {
   it('two movements of one message', () => {
     const again = { ...movement, id: 2, before: 4, after: 1 }
     expect(verdict(anAdjust, { ...sold({}, 1), movements: new Map([['a-1', [movement, again]]]) })).toEqual([
-      'doubled: took effect 2 times',
+      'applied twice: took effect 2 times',
     ])
   })
   it('a change that is recorded as applied, without a movement', () => {
@@ -189,26 +199,21 @@ describe('the check reports', () => {
     ])
   })
   it.each([
+    ['a wrong quantity', { reported: 'adjusted', quantity: 5 }, sold(), /a stock of 5, but the change left 4/],
     [
-      'another quantity than the change left',
-      { reported: 'adjusted', quantity: 5 },
-      sold(),
-      /that 5 are left, but it left 4/,
-    ],
-    [
-      '"adjusted" of what was not',
+      'a dead letter as adjusted',
       { reported: 'adjusted' },
       { deadLetters: [adjustLetter('unknown-sku')] },
-      /"adjusted"/,
+      /as adjusted/,
     ],
-    ['"refused" of a change that was applied', { reported: 'refused' }, sold(), /"refused"/],
-  ] as const)('%s', (_, more, found, text) => {
+    ['an applied change as refused', { reported: 'refused' }, sold(), /as refused/],
+  ] as const)('a response that reports %s', (_, more, found, text) => {
     expect(verdict({ ...anAdjust, ...more }, found)).toEqual([expect.stringMatching(text)])
   })
   it('a dead letter for insufficient stock although there was always enough', () => {
     const items = [{ id: 1, sku: 'S-1', created: 7, quantity: 7 }]
     expect(verdict(anAdjust, { items, deadLetters: [adjustLetter('insufficient-stock')] })).toEqual([
-      expect.stringMatching(/^set aside without fault: a good adjust/),
+      expect.stringMatching(/^dead-lettered without reason: a valid adjust/),
     ])
   })
   it('a dead letter for a missing item that was reported as created and never deleted', () => {
@@ -217,64 +222,64 @@ describe('the check reports', () => {
     attempt(history, { ...anAdjust, messageId: 'm-2' })
     const deadLetters = [{ ...adjustLetter('unknown-sku'), messageId: 'm-2' }]
     expect(judge(history, { ...nothing, ...stored, deadLetters }).violations).toMatchObject([
-      { what: 'set aside without fault' },
+      { what: 'dead-lettered without reason' },
     ])
   })
   it('a delete that was applied twice, once by a redrive', () => {
-    expect(verdict(aDelete, recorded('stock_management', [0, 1]))).toEqual(['doubled: took effect 2 times'])
+    expect(verdict(aDelete, recorded('stock_management', [0, 1]))).toEqual(['applied twice: took effect 2 times'])
   })
   it('more dead letters than messages, without a fault that explains it', () => {
     expect(verdict({}, { deadLetters: [letter(), letter()] })).toEqual([
-      'set aside again: 2 dead letters, at most 1 expected',
+      'dead-lettered again: 2 dead letters, at most 1 expected',
     ])
   })
-  it('a dead letter although the sender was notified', () => {
-    const more = { reported: 'refused', asked: 1 } as const
+  it('a dead letter of a message whose refusal was reported', () => {
+    const more = { reported: 'refused', sentWaiting: 1 } as const
     expect(verdict(more, { deadLetters: [letter()] })).toEqual([
-      'set aside again: 1 dead letters, at most 0 expected: its sender was told',
+      'dead-lettered again: 1 dead letters, at most 0 expected: the refusal was reported to the sender',
     ])
   })
-  it('a refusal without a notified sender or any other trace', () => {
-    expect(verdict({ asked: 1 }, {})).toEqual([expect.stringMatching(/^lost/)])
+  it('a refusal that was neither reported nor recorded', () => {
+    expect(verdict({ sentWaiting: 1 }, {})).toEqual([expect.stringMatching(/^lost/)])
   })
   it.each([
     ['because its consumer could not apply it', { reason: 'handler-failed' }, {}],
-    ['because the broker dead-lettered it', { reason: 'set aside by the broker' }, {}],
+    ['because the broker dead-lettered it', { reason: 'dead-lettered by the broker' }, {}],
     ['as a duplicate, although no other item has its sku', {}, { sku: 'S-3' }],
-    ['and whose sender got no answer', { reason: 'handler-failed' }, { answer: 'unknown', messageId: undefined }],
+    ['and whose sender got no response', { reason: 'handler-failed' }, { answer: 'unknown', messageId: undefined }],
   ] as const)('a valid message that is a dead letter %s', (_, aside, more) => {
     const body = JSON.stringify({ sku: 'S-1', ...more, name: 'item-1' })
     expect(verdict(more, { deadLetters: [letter({ ...aside, body })] })).toEqual([
-      expect.stringMatching(/^set aside without fault: a good create is a dead letter/),
+      expect.stringMatching(/^dead-lettered without reason: a valid create was dead-lettered/),
     ])
   })
-  it('the dead letter of a delete without a response: a valid delete is never dead-lettered', () => {
+  it('a dead letter of a valid delete, even if the delete got no response', () => {
     const aside = letter({ queue: 'stock_management', body: '{"sku":"S-1"}', messageId: 'who knows' })
     expect(verdict({ ...aDelete, answer: 'unknown', messageId: undefined }, { deadLetters: [aside] })).toEqual([
-      expect.stringMatching(/^set aside without fault: a good delete/),
+      expect.stringMatching(/^dead-lettered without reason: a valid delete/),
     ])
   })
   it('a table that contradicts the responses', () => {
     expect(verdict({}, stored, [['S-1', undefined]])).toEqual(['table: S-1 should be absent, but is item-1'])
     expect(verdict({}, { ...stored, table: new Map() })).toEqual([expect.stringMatching(/^table: S-1: 1 more inserts/)])
   })
-  it('messages left on a queue, a service that is not ready, and what a client observed', () => {
-    expect(verdict({}, { ...stored, left: ['3 messages of q'], unwell: ['producer: not ready'] })).toEqual([
-      'left over: 3 messages of q',
-      'unwell: producer: not ready',
+  it('messages left in a queue, a service that is not ready, and a contradictory response', () => {
+    expect(verdict({}, { ...stored, left: ['3 messages of q'], unhealthy: ['producer: not ready'] })).toEqual([
+      'not drained: 3 messages of q',
+      'unhealthy: producer: not ready',
     ])
     const history = new History()
-    history.lie('two items were created with one sku', 'S-1')
-    expect(judge(history, nothing).violations).toMatchObject([{ what: 'lie' }])
+    history.reportContradiction('two items were created with one sku', 'S-1')
+    expect(judge(history, nothing).violations).toMatchObject([{ what: 'contradiction' }])
   })
 })
 
-describe('the summary', () => {
-  it('says what happened to each accepted message', () => {
+describe('the judgement', () => {
+  it('counts the results of the accepted messages', () => {
     const history = new History()
     attempt(history)
-    attempt(history, { id: 'item-2', messageId: 'm-2', reported: 'refused', asked: 1 })
-    attempt(history, { id: 'item-3', messageId: 'm-3', unasked: 2 })
+    attempt(history, { id: 'item-2', messageId: 'm-2', reported: 'refused', sentWaiting: 1 })
+    attempt(history, { id: 'item-3', messageId: 'm-3', sentWithoutWaiting: 2 })
     attempt(history, { id: 'item-4', messageId: 'm-4', answer: 'unknown' })
     const deadLetters = [letter({ messageId: 'm-3', body: '{"sku":"S-1","name":"item-3"}' })]
     expect(judge(history, { ...nothing, ...stored, deadLetters })).toMatchObject({
@@ -283,7 +288,7 @@ describe('the summary', () => {
       accepted: 3,
       applied: 1,
       reported: 1,
-      setAside: 1,
+      deadLettered: 1,
       indeterminate: 1,
       sentTwice: 1,
     })

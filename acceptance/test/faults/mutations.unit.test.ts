@@ -1,4 +1,4 @@
-// The mutations of the fault ledger still match the source, and nothing deployed can be mutated.
+// The mutations of the fault ledger still match the source, and deployed code cannot be mutated.
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { mutationEnvironment, mutations } from '../../faults/mutations.ts'
 import { ROOT } from '../stack.ts'
 
 describe('the mutations', () => {
-  it.each(mutations)('$name changes exactly one place with each of its edits', ({ file, edits }) => {
+  it.each(mutations)('each edit of $name matches the source exactly once', ({ file, edits }) => {
     const source = readFileSync(join(ROOT, file), 'utf8')
     for (const { find, replace } of edits) {
       expect(source.split(find)).toHaveLength(2)
@@ -16,11 +16,11 @@ describe('the mutations', () => {
     }
   })
 
-  it.each(mutations)('$name names faults that exist', ({ mix }) => {
+  it.each(mutations)('$name names only existing faults', ({ mix }) => {
     for (const word of mix) expect(mixOf([word])).not.toEqual([])
   })
 
-  it.each(mutations)('$name changes the source that a service loads', ({ file, ...mutation }) => {
+  it.each(mutations)('$name is applied to its source file when a service loads it', ({ file, ...mutation }) => {
     const program = `import(${JSON.stringify(join(ROOT, file))}).then(() => console.log('loaded'))`
     const load = (edits: typeof mutation.edits) =>
       execFileSync('node', ['-e', program], {
@@ -29,10 +29,10 @@ describe('the mutations', () => {
         stdio: ['ignore', 'pipe', 'pipe'],
       })
     expect(load(mutation.edits)).toBe('loaded\n')
-    expect(() => load([{ find: 'what stands nowhere', replace: '' }])).toThrow(/does not fit/)
+    expect(() => load([{ find: 'text that does not exist', replace: '' }])).toThrow(/does not fit/)
   })
 
-  it('are unknown to everything that is deployed', () => {
+  it('are not referenced by deployed code', () => {
     const deployed = [
       'messaging',
       'repository',

@@ -1,4 +1,4 @@
-// The options of `npm run faults`, and the command that it prints to repeat a run.
+// The options of `npm run faults`, and the command that it prints for repeating a run.
 import { describe, expect, it } from '@jest/globals'
 import { commandOf, faultsOf, type Given, readOptions } from '../../faults/options.ts'
 
@@ -20,11 +20,11 @@ describe('the command that repeats a run', () => {
     [[]],
     [['--seed', '7', '--minutes', '0.5', '--clients', '3', '--mutation', 'inbox-off']],
     [['--seed', '7', '--mix', 'broker,MySQL', '--database', 'galera']],
-  ])('is read as the same options: %j', (args) => {
+  ])('parses to the same options: %j', (args) => {
     const first = given(...args)
     expect(again(commandOf(first))).toEqual(first)
   })
-  it('names the faults instead of the minutes, when there are fewer', () => {
+  it('names the faults instead of the minutes if only some faults are injected', () => {
     const first = given('--seed', '7', '--minutes', '10')
     expect(commandOf(first, [3, 7])).toBe('npm run faults -- --seed 7 --only 3,7 --clients 12')
     expect(again(commandOf(first, [3, 7])).only).toEqual([3, 7])
@@ -41,7 +41,7 @@ describe('the options', () => {
   ])('reject %j', (args, why) => {
     expect(readOptions(args)).toMatch(why)
   })
-  it('choose the faults that a mutation names, unless others are named', () => {
+  it('select the faults of the mutation, unless --mix selects others', () => {
     const kinds = (...args: string[]) => faultsOf(given(...args)).map(({ kind }) => kind)
     expect(kinds('--mutation', 'mandatory-off')).toEqual(['queue deleted'])
     expect(kinds('--mutation', 'mandatory-off', '--mix', 'broker kill')).toEqual(['broker kill -9'])

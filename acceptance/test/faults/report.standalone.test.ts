@@ -1,4 +1,4 @@
-// The report of a small recorded run, as Chromium shows it from a file.
+// The report of a small recorded run, opened from a file in Chromium.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,7 +14,7 @@ import { type Run, Unfinished } from '../../faults/run.ts'
 import { accessibilityFaults, findChromium, openChromium, openTab } from '../console/browser.ts'
 
 const HOSTILE = '</script><img src="http://example.com/x" onerror="alert(1)"><!--'
-/** What `new URL('file:…').origin` is. */
+/** The origin of a file URL. */
 const FROM_FILE = 'null'
 
 const about: About = {
@@ -55,7 +55,7 @@ function recordedRun(): Run {
     items: [],
     movements: new Map(),
     left: [],
-    unwell: [],
+    unhealthy: [],
   }
   const fault = (number: number, kind: string, group: 'broker' | 'services', fromMs: number, tookEffect = true) => ({
     number,
@@ -75,18 +75,18 @@ function recordedRun(): Run {
     found,
     judgement: {
       violations: [
-        { what: 'lost', text: 'accepted, but neither applied nor among the dead letters', attempt: lost },
-        { what: 'unwell', text: HOSTILE, attempt: undefined },
+        { what: 'lost', text: 'accepted, but neither applied nor dead-lettered', attempt: lost },
+        { what: 'unhealthy', text: HOSTILE, attempt: undefined },
       ],
       attempted: 3_000,
       accepted: 2,
       applied: 1,
       reported: 0,
-      setAside: 0,
+      deadLettered: 0,
       indeterminate: 1,
       sentTwice: 0,
       letters: 1,
-      setAsideAgain: 0,
+      deadLetteredAgain: 0,
     },
     repeated: 0,
     peakBytes: new Map(),
@@ -147,7 +147,7 @@ if (typeof found === 'string') process.stderr.write(`not run: the report in a br
     expect(await bars.count()).toBe(2)
     expect(await bars.first().textContent()).toMatch(/^2: broker kill -9 .* \[no effect\], 5.0 s to 6.0 s$/)
     const boxes = await Promise.all([0, 1].map(async (index) => await bars.nth(index).boundingBox()))
-    // The whole run is 9.05 s: the other fault begins 4.5 s earlier.
+    // The run lasts 9.05 s, and the other fault begins 4.5 s earlier.
     const width = (await tab.locator('#time-line').boundingBox())?.width ?? 0
     expect((boxes[0]?.x ?? 0) - (boxes[1]?.x ?? 0)).toBeCloseTo((4_500 / 9_050) * (width - 130), -1)
     expect(await tab.locator('.call').count()).toBe(4)
@@ -157,7 +157,7 @@ if (typeof found === 'string') process.stderr.write(`not run: the report in a br
     expect(faults).toEqual([])
   })
 
-  it('shows the history of a message that is clicked, and leads to others of its sku', async () => {
+  it('shows the history of a clicked message, with links to other messages with its sku', async () => {
     const { page: tab, faults } = await open(recordedRun())
     await tab.locator('[data-message="0"]').first().click()
     const rows = await tab.locator(history).allInnerTexts()
@@ -176,7 +176,7 @@ if (typeof found === 'string') process.stderr.write(`not run: the report in a br
     expect(faults).toEqual([])
   })
 
-  it('leads from a violation to its message and time', async () => {
+  it('shows the message and the time of a clicked violation', async () => {
     const { page: tab } = await open(recordedRun())
     await tab.getByRole('button', { name: /^lost: accepted/ }).click()
     await tab.locator('#history .bad', { hasText: 'lost: accepted' }).waitFor()
@@ -186,7 +186,7 @@ if (typeof found === 'string') process.stderr.write(`not run: the report in a br
     expect(await tab.locator('[data-fault]').count()).toBe(2)
   })
 
-  it('finds messages by a word and by what became of them', async () => {
+  it('finds messages by a word and by a filter', async () => {
     const { page: tab } = await open(recordedRun())
     const names = tab.locator('#messages li')
     expect(await names.count()).toBe(3)
@@ -197,7 +197,7 @@ if (typeof found === 'string') process.stderr.write(`not run: the report in a br
     expect(await names.allTextContents()).toEqual(['5.200 s create S-1 item-2: 202'])
   })
 
-  it('shows hostile texts as texts, and loads nothing', async () => {
+  it('shows hostile text as plain text, and sends no request', async () => {
     const { page: tab, faults } = await open(recordedRun())
     const requests: string[] = []
     tab.on('request', (request) => requests.push(request.url()))
@@ -211,16 +211,16 @@ if (typeof found === 'string') process.stderr.write(`not run: the report in a br
     expect(faults).toEqual([])
   })
 
-  it('says of a run that was not finished that nothing was checked', async () => {
+  it('states that nothing was checked if the run was not finished', async () => {
     const { page: tab, faults } = await open(new Unfinished(new Error('no item was created'), recordedRun()))
-    await tab.locator('#violations', { hasText: 'unwell: nothing was checked: no item was created' }).waitFor()
+    await tab.locator('#violations', { hasText: 'unhealthy: nothing was checked: no item was created' }).waitFor()
     await tab.locator('[data-message="0"]').first().click()
     await tab.locator(history).first().waitFor()
     expect(await tab.locator('#history', { hasText: 'at the end' }).count()).toBe(0)
     expect(faults).toEqual([])
   })
 
-  it.each(['light', 'dark'] as const)('has no fault that axe finds: %s', async (scheme) => {
+  it.each(['light', 'dark'] as const)('has no accessibility violation: %s scheme', async (scheme) => {
     const { page: tab } = await open(recordedRun(), scheme)
     await tab.locator('[data-message="0"]').first().click()
     expect(await accessibilityFaults(tab)).toEqual([])

@@ -1,4 +1,4 @@
-// Running consumers two and three delete old inbox rows in the background while they apply new messages, and report the number.
+// Consumers two and three delete old inbox rows in the background while they apply new messages, and report their number.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { RowDataPacket } from 'mysql2/promise'
 import { eventually } from 'testkit'
@@ -9,13 +9,13 @@ const OLD = 1_200
 
 describe('the retention of the inbox', () => {
   let stack: Stack
-  const forgetting: ServiceProcess[] = []
+  const consumers: ServiceProcess[] = []
   beforeAll(async () => {
     stack = await startStack('retention_suite', {
       services: ['consumer_two', 'consumer_three', 'consumer_four', 'consumer_one'],
       env: { INBOX_RETENTION_DAYS: '7', INBOX_RETENTION_EVERY_S: '1' },
     })
-    forgetting.push(stack.service('consumer_two'), stack.service('consumer_three'), await stack.start('consumer_two'))
+    consumers.push(stack.service('consumer_two'), stack.service('consumer_three'), await stack.start('consumer_two'))
     await stack.start('producer')
     await stack.ready()
   })
@@ -30,7 +30,7 @@ describe('the retention of the inbox', () => {
     return Number(/^ims_inbox_rows_removed_total\{[^}]*\} (\d+)$/m.exec(metrics)?.[1])
   }
 
-  it('deletes older rows with two replicas at work, and keeps younger ones', async () => {
+  it('deletes old rows and keeps newer ones while three consumers delete at the same time', async () => {
     const values = (age: string, count: number) =>
       Array.from(
         { length: count },
@@ -52,16 +52,16 @@ describe('the retention of the inbox', () => {
     expect(await stack.skus()).toHaveLength(50)
     const sum = (counts: readonly number[]) => counts.reduce((total, each) => total + each, 0)
     const logged = () =>
-      forgetting.flatMap(({ log }) => log).filter(({ message }) => message === 'removed old rows of the inbox')
-    // Each is counted and logged when its transaction ends, which is after the rows are gone.
+      consumers.flatMap(({ log }) => log).filter(({ message }) => message === 'removed old rows of the inbox')
+    // A consumer counts and logs the rows after its transaction has ended, so after the rows are gone.
     await eventually(async () => {
-      expect(sum(await Promise.all(forgetting.map(removedBy)))).toBe(OLD)
+      expect(sum(await Promise.all(consumers.map(removedBy)))).toBe(OLD)
       expect(sum(logged().map(({ rows }) => Number(rows)))).toBe(OLD)
     })
     for (const line of logged()) expect(line).toMatchObject({ days: 7, level: 'info' })
   })
 
-  it('stops at once with its service', async () => {
+  it('does not prevent its service from exiting with 0', async () => {
     stack.service('consumer_three').kill('SIGTERM')
     expect(await stack.service('consumer_three').exited).toBe(0)
   })

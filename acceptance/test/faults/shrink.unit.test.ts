@@ -1,4 +1,4 @@
-// Shrinking a failing run, with a function instead of runs.
+// Shrinks failing runs. A function takes the place of the runs.
 import { describe, expect, it } from '@jest/globals'
 import { faults } from '../../faults/faults/index.ts'
 import { randomOf } from '../../faults/random.ts'
@@ -13,7 +13,7 @@ interface Example {
   readonly runsMax?: number
 }
 
-/** The smallest schedule, and everything that was tried. A run fails with the faults `needed`. */
+/** Returns the smallest schedule and all schedules that were tried. A run fails if it has all faults of `needed`. */
 async function shrunk(needed: readonly number[] | undefined, more: Example = {}) {
   const { all = upTo(40), suspects = [], runsMax = 100 } = more
   const tried: (readonly number[])[] = []
@@ -33,7 +33,7 @@ async function shrunk(needed: readonly number[] | undefined, more: Example = {})
 }
 
 describe('a failing run', () => {
-  it('that fails without any fault is shrunk to that, in one run', async () => {
+  it('that fails without any fault is shrunk to no faults, in one run', async () => {
     expect(await shrunk([])).toEqual({ only: [], tried: [[]] })
   })
   it.each([1, 14, 27, 40])('that needs only fault %d of 40 is shrunk to it', async (number) => {
@@ -44,7 +44,7 @@ describe('a failing run', () => {
   it('that needs two faults far apart is shrunk to both', async () => {
     expect((await shrunk([3, 37])).only).toEqual([3, 37])
   })
-  it('is shrunk to the suspects first', async () => {
+  it('is first run with only the suspects', async () => {
     expect(await shrunk([20], { suspects: [20] })).toEqual({ only: [20], tried: [[], [20]] })
     expect((await shrunk([7], { suspects: [20] })).only).toEqual([7])
   })
@@ -67,7 +67,7 @@ describe('a failing run', () => {
 })
 
 describe('a schedule', () => {
-  /** The faults of 50 rounds, each with the first random number of its own. `used` are the further ones that it draws. */
+  /** The faults of 50 rounds, each with the first number from its own random source. Each fault then draws `used` more numbers. */
   const take = (seed: number, used = 0) => {
     const schedule = scheduleOf(randomOf(seed), faults)
     return Array.from({ length: 50 }, () =>
@@ -79,14 +79,14 @@ describe('a schedule', () => {
     ).flat()
   }
 
-  it('is the same for the same seed, and another for another seed', () => {
+  it('is the same for the same seed, and different for another seed', () => {
     expect(take(1)).toEqual(take(1))
     expect(take(1)).not.toEqual(take(2))
   })
-  it('does not depend on how many random numbers a fault has used', () => {
+  it('does not depend on how many random numbers a fault draws', () => {
     expect(take(1)).toEqual(take(1, 7))
   })
-  it('numbers its faults without a gap, and begins with the one that lasts a minute', () => {
+  it('numbers its faults without gaps, and begins with the fault that lasts a minute', () => {
     const lines = take(3)
     expect(lines.map((line) => Number(line.split(' ')[0]))).toEqual([...lines.keys()])
     expect(lines[0]).toMatch(/^0 database stopped for a minute/)

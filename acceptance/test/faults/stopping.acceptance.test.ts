@@ -1,4 +1,4 @@
-// A producer process that is stopped while clients wait. Each gets the known outcome, and the process ends in time.
+// Stops a producer while clients wait. Each client gets a response, and the process exits in time.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually, serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
 import { killAll, logged, startWith } from '../alerts/service-in-trouble.ts'
@@ -15,8 +15,8 @@ beforeAll(async () => {
 afterEach(killAll)
 afterAll(async () => await space.drop())
 
-describe('the producer, stopped while nobody consumes', () => {
-  it('answers 202 to a client that waits for the outcome of a confirmed command, 503 to one that waits for a list, and exits with 0', async () => {
+describe('a producer that is stopped while there are no consumers', () => {
+  it('returns 202 for a confirmed command whose outcome a client awaits, returns 503 for a listing, and exits with 0', async () => {
     const producer = startWith('producer', environment)
     const url = await logged(producer, LISTENING)
     const headers = { Prefer: 'wait=30', 'Content-Type': 'application/json' }
@@ -35,6 +35,7 @@ describe('the producer, stopped while nobody consumes', () => {
     expect(reported.headers.get('message-id')).toMatch(/^[0-9a-f-]{36}$/)
     expect((await listing).status).toBe(503)
     expect(await producer.ended).toBe(0)
-    expect(Date.now() - since).toBeLessThan(20_000) // far below the 30 s for which both would wait
+    // Both clients would otherwise wait for 30 s.
+    expect(Date.now() - since).toBeLessThan(20_000)
   })
 })

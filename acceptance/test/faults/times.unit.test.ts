@@ -1,5 +1,4 @@
-// One table of time limits: which must be shorter than which, with the values in use. A wrong pair is named.
-
+// Pairs of time limits, with their default values. In each pair, the first must be shorter than the second.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { definitions } from '@ims/accounts/definitions'
@@ -31,8 +30,8 @@ const consumerTimeoutMs = [
 ].map((path) => numberIn(path, /consumer_timeout = (\d+)/))
 
 /**
- * The longest time a message is in flight: held, then a last attempt in which every statement times out, then the
- * report of its outcome.
+ * The longest time for which a message is in flight: it is held, then every statement of the last attempt times out, then
+ * its outcome is reported.
  */
 const inFlightMaxMs =
   Math.max(consumer.holdMaxMs, LOOKING_FOR_FREE_ROWS_MAX_MS) +
@@ -42,35 +41,37 @@ const inFlightMaxMs =
   2 * rabbitmq.confirmTimeoutMs
 
 const times: readonly (readonly [shorter: string, ms: number, longer: string, ms: number])[] = [
-  ['a wait for a lock', 1_000 * mysql.lockTimeoutS, 'the answer to its statement', mysql.statementTimeoutMs],
-  ['a statement', mysql.statementTimeoutMs, 'the life of a connection', mysql.connectionAgeMaxMs],
+  ['the lock timeout', 1_000 * mysql.lockTimeoutS, 'the statement timeout', mysql.statementTimeoutMs],
+  ['the statement timeout', mysql.statementTimeoutMs, 'the maximum age of a connection', mysql.connectionAgeMaxMs],
   [
-    'the locks of a process that stands still',
+    'the time after which a frozen process loses its locks',
     1_000 * IDLE_TIMEOUT_S,
-    'holding messages that need them',
+    'the time for which messages that need them are held',
     consumer.holdMaxMs + 1,
   ],
-  ['opening a connection', mysql.connectTimeoutMs, 'waiting for one of the pool', mysql.acquireTimeoutMs + 1],
-  ['a confirm', rabbitmq.confirmTimeoutMs, 'noticing a silent broker', 2_000 * rabbitmq.heartbeatS],
-  ['noticing a silent broker', 2_000 * rabbitmq.heartbeatS, 'an answer to a request', http.rpcTimeoutMs],
-  ['a pause between two attempts', consumer.retryMaxMs, 'holding messages', consumer.holdMaxMs + 1],
+  ['the connect timeout', mysql.connectTimeoutMs, 'the acquire timeout of the pool', mysql.acquireTimeoutMs + 1],
+  ['the confirm timeout', rabbitmq.confirmTimeoutMs, 'the detection of a silent broker', 2_000 * rabbitmq.heartbeatS],
+  ['the detection of a silent broker', 2_000 * rabbitmq.heartbeatS, 'the request timeout', http.rpcTimeoutMs],
+  ['the interval between retries', consumer.retryMaxMs, 'the time for which messages are held', consumer.holdMaxMs + 1],
   [
-    'what is in hand when a consumer stops',
+    'a statement and a confirm in flight when a consumer stops',
     mysql.statementTimeoutMs + rabbitmq.confirmTimeoutMs,
-    'its shutdown',
+    'the shutdown timeout',
     shutdownMs,
   ],
-  ['the shutdown of a service', shutdownMs, 'its grace period in compose', graceInComposeMs],
-  ['an answer to a request', http.rpcTimeoutMs, 'the shutdown of the producer in Kubernetes', producerShutdownMs],
-  ...consumerTimeoutMs.map((ms) => ['a message in hand', inFlightMaxMs, 'consumer_timeout of the broker', ms] as const),
+  ['the shutdown timeout', shutdownMs, 'the grace period in compose', graceInComposeMs],
+  ['the request timeout', http.rpcTimeoutMs, 'the shutdown timeout of the producer in Kubernetes', producerShutdownMs],
+  ...consumerTimeoutMs.map(
+    (ms) => ['the longest time of a message in flight', inFlightMaxMs, 'consumer_timeout of the broker', ms] as const,
+  ),
 ]
 
-describe('the times fit together', () => {
+describe('the time limits', () => {
   it.each(times)('%s (%d ms) is shorter than %s (%d ms)', (_, shorterMs, __, longerMs) => {
     expect(shorterMs).toBeLessThan(longerMs)
   })
 
-  it('requeues a message less often per hour than the delivery limit, even with the shortest pauses', () => {
+  it('requeue a message fewer times per hour than the delivery limit, even with the shortest pauses', () => {
     const limits = definitions.policies
       .map(({ definition }) => Number(definition['delivery-limit'] ?? -1))
       .filter((limit) => limit >= 0)

@@ -1,4 +1,4 @@
-// CONTRACT: each bad message that crashed a Python consumer, or was lost, is dead-lettered with a reason, and the next one is processed.
+// CONTRACT.md: every bad message that crashed a Python consumer or was lost is dead-lettered with a reason, and the next message is processed.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { call, item } from '../http.ts'
@@ -25,13 +25,13 @@ const CREATE: [name: string, body: Buffer, reason: string][] = [
   ['101 characters of name', json({ ...good, name: 'x'.repeat(101) }), 'invalid'],
   ['51 characters of label', json({ ...good, label: 'x'.repeat(51) }), 'invalid'],
   ['an empty sku', json({ ...good, sku: '' }), 'invalid'],
-  ['a sku with white space around', json({ ...good, sku: ' X' }), 'invalid'],
+  ['a sku with leading white space', json({ ...good, sku: ' X' }), 'invalid'],
   ['a NUL in the name', json({ ...good, name: 'a\u0000b' }), 'invalid'],
   ['a quantity beyond 2^31-1', json({ ...good, quantity: 2147483648 }), 'invalid'],
   ['a negative quantity', json({ ...good, quantity: -1 }), 'invalid'],
-  ['a broken quantity', json({ ...good, quantity: 2.5 }), 'invalid'],
+  ['a fractional quantity', json({ ...good, quantity: 2.5 }), 'invalid'],
   ['price 1e308', json({ ...good, price: 1e308 }), 'invalid'],
-  ['a price that rounding brings over the maximum', json({ ...good, price: 99_999_999_999.99995 }), 'invalid'],
+  ['a price that is over the maximum after rounding', json({ ...good, price: 99_999_999_999.99995 }), 'invalid'],
   ['a negative price that would be rounded to 0', json({ ...good, price: -0.00001 }), 'invalid'],
   ['text as price', json({ ...good, price: 'abc' }), 'invalid'],
   ['NaN in a string as price', json({ ...good, price: 'NaN' }), 'invalid'],
@@ -39,7 +39,7 @@ const CREATE: [name: string, body: Buffer, reason: string][] = [
   ['true as price', json({ ...good, price: true }), 'invalid'],
   ['null as price', json({ ...good, price: null }), 'invalid'],
   ['text as quantity', json({ ...good, quantity: 'x' }), 'invalid'],
-  ['a broken quantity in a string', json({ ...good, quantity: '2.5' }), 'invalid'],
+  ['a fractional quantity in a string', json({ ...good, quantity: '2.5' }), 'invalid'],
   ['a list as name', json({ ...good, name: ['x'] }), 'invalid'],
   ['an object as label', json({ ...good, label: {} }), 'invalid'],
   ['a lone surrogate', Buffer.from('{"sku":"X","name":"\\ud800","label":"l","price":1,"quantity":1}'), 'invalid'],
@@ -56,7 +56,7 @@ const DELETE: [name: string, body: Buffer, reason: string][] = [
   ['an object as sku', json({ sku: {} }), 'invalid'],
   ['21 characters of sku', json({ sku: 'x'.repeat(21) }), 'invalid'],
   ['a lone surrogate', Buffer.from('{"sku":"\\ud800"}'), 'invalid'],
-  ['0 as sku, which emptied the table', json({ sku: 0 }), 'invalid'],
+  ['0 as sku, which deleted every item in the Python suite', json({ sku: 0 }), 'invalid'],
   ['true as sku', json({ sku: true }), 'invalid'],
 ]
 
@@ -78,15 +78,21 @@ describe('bad messages on the queues', () => {
     })
   }
 
-  it.each(CREATE)('create_item: %s', async (_, body, reason) => await rejected('create_item', body, reason))
-  it.each(DELETE)('stock_management: %s', async (_, body, reason) => await rejected('stock_management', body, reason))
+  it.each(CREATE)(
+    'are dead-lettered from create_item: %s',
+    async (_, body, reason) => await rejected('create_item', body, reason),
+  )
+  it.each(DELETE)(
+    'are dead-lettered from stock_management: %s',
+    async (_, body, reason) => await rejected('stock_management', body, reason),
+  )
   it.each([
     ['not JSON', Buffer.from('{')],
     ['empty', Buffer.alloc(0)],
     ['invalid UTF-8', Buffer.from([0xff])],
-  ])('healthcheck: %s', async (_, body) => await rejected('healthcheck', body, 'not-json'))
+  ])('are dead-lettered from healthcheck: %s', async (_, body) => await rejected('healthcheck', body, 'not-json'))
 
-  it('order_processing: no reply address, a dead one, and a body that is not JSON', async () => {
+  it('are dead-lettered from order_processing: a queue of the suite as reply address, and a body that is not JSON', async () => {
     stack.channel.sendToQueue('order_processing', json(['message', 'Order Processing']), {})
     stack.channel.sendToQueue('order_processing', json([]), {
       replyTo: 'amq.rabbitmq.reply-to.bogus',
@@ -100,12 +106,12 @@ describe('bad messages on the queues', () => {
     expect((await call(`${stack.http}/order_processing`)).body).toEqual([item(0)])
   })
 
-  it('rejects a sku that another item has, and keeps that item', async () => {
+  it('are dead-lettered if an item with the sku exists, which stays unchanged', async () => {
     await rejected('create_item', json({ ...item(0), name: 'another' }), 'duplicate-sku')
     expect((await call(`${stack.http}/order_processing`)).body).toEqual([item(0)])
   })
 
-  it('rejects a different message with an id that was used before', async () => {
+  it('are dead-lettered if another message used the same id', async () => {
     const send = (n: number) =>
       stack.channel.sendToQueue('create_item', json(item(n)), { persistent: true, messageId: 'once' })
     send(70)
@@ -117,7 +123,7 @@ describe('bad messages on the queues', () => {
     await call(`${stack.http}/stock_management`, { json: { sku: 'SKU-70' }, headers: { Prefer: 'wait=30' } })
   })
 
-  it('does not affect the good messages around a bad one', async () => {
+  it('do not affect the good messages around them', async () => {
     for (let n = 100; n < 400; n += 1)
       stack.channel.sendToQueue('create_item', n % 50 === 0 ? Buffer.from('bad') : json(item(n)), { persistent: true })
     await eventually(async () => expect(await stack.skus()).toHaveLength(1 + 294))
@@ -128,7 +134,7 @@ describe('bad messages on the queues', () => {
     })
   })
 
-  it('leaves every service alive, ready and without unacknowledged messages', async () => {
+  it('leave every service ready and every queue empty', async () => {
     await stack.ready()
     for (const queue of ['healthcheck', 'create_item', 'stock_management', 'order_processing'])
       await eventually(async () => expect(await stack.depth(queue)).toBe(0))

@@ -1,4 +1,4 @@
-// Access to the producer as a process: invalid settings, access without keys, and a changed key file.
+// Access control of a producer process: invalid settings, access without keys, and a changed key file.
 import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { get } from 'node:http'
@@ -45,7 +45,7 @@ describe('the producer', () => {
     expect(producer.output()).toContain(sentence)
   })
 
-  it('without keys, serves only this machine, at both ports', async () => {
+  it('serves only requests from this machine on both ports if it has no keys', async () => {
     const producer = start({})
     const port = await logged(producer, LISTENING)
     const admin = await logged(producer, ADMIN)
@@ -60,7 +60,7 @@ describe('the producer', () => {
     }
   })
 
-  it('revokes a removed key although another line has a mistake, and reports the mistake in the log and at /readyz', async () => {
+  it('revokes a removed key even if another line is invalid, and reports the invalid line at /readyz and in the metrics', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ims-door-'))
     const file = join(directory, 'keys')
     writeFileSync(file, `${line('stays', 'one')}\n${line('goes', 'two')}\n`)

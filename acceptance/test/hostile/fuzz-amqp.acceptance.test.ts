@@ -1,5 +1,5 @@
-// Thousands of messages with generated bodies and properties, mixed with good ones. Each bad one is dead-lettered, each
-// good one is applied, and no consumer ends.
+// Publishes thousands of messages with generated bodies and properties, mixed with good ones. Each bad message is
+// dead-lettered, each good one is applied, and no consumer exits.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { eventually, fuzzParameters } from 'testkit'
@@ -172,7 +172,8 @@ describe('the consumers with generated messages', () => {
       sent[queue] += 1
       if (n % CANARY_EVERY === 0) await raw.publish('create_item', json(canary(n)))
     }
-    await raw.close() // rejects when the broker did not accept one of them
+    // Rejects if the broker did not accept a message.
+    await raw.close()
     const canaries = messages.flatMap((_, n) => (n % CANARY_EVERY === 0 ? [canary(n).sku] : []))
     await eventually(
       async () => {
@@ -184,7 +185,7 @@ describe('the consumers with generated messages', () => {
     await eventually(async () => expect(await stack.skus()).toEqual(canaries))
   }, 1_800_000)
 
-  it('keeps every consumer alive, ready and connected, with nothing on its queue and nothing unacknowledged', async () => {
+  it('keeps every consumer ready and connected, with an empty queue and no unacknowledged message', async () => {
     await stack.ready()
     for (const queue of QUEUES) {
       const service = stack.service(CONSUMERS[queue])
@@ -192,7 +193,7 @@ describe('the consumers with generated messages', () => {
       expect([queue, troubles]).toEqual([queue, []])
       service.kill('SIGTERM')
       expect([queue, await service.exited]).toEqual([queue, 0])
-      // Once its consumer is gone, unacknowledged messages would be back on the queue.
+      // After the consumer has exited, the broker has requeued any unacknowledged message.
       expect([queue, await stack.depth(queue)]).toEqual([queue, 0])
     }
   })

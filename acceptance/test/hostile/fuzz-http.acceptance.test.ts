@@ -1,5 +1,5 @@
-// Thousands of generated requests to the whole running suite. Every response is one that the OpenAPI document allows,
-// and the suite is healthy afterwards.
+// Sends thousands of generated requests to the whole suite. The OpenAPI document allows every response, and the suite is
+// healthy afterwards.
 import { Agent } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
@@ -21,7 +21,7 @@ describe('the suite with generated requests', () => {
     await stack.stop()
   })
 
-  it('answers each request as documented', async () => {
+  it('responds to each request as documented', async () => {
     const port = Number(new URL(stack.http).port)
     await fc.assert(
       fc.asyncProperty(generatedRequest, async (request) => {

@@ -1,5 +1,5 @@
-// Messages from a malicious peer on real queues. Each is dead-lettered with a reason that names the field, or applied
-// with its intended meaning.
+// Publishes messages of a malicious peer to real queues. Each is dead-lettered with a reason that names the field, or is
+// applied with its intended meaning.
 import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
@@ -10,7 +10,7 @@ import { type Stack, startStack } from '../stack.ts'
 const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_processing'] as const
 const GOOD = { sku: 'HOSTILE', name: 'n', label: 'l', price: 1, quantity: 1 }
 const json = (value: unknown) => Buffer.from(JSON.stringify(value))
-/** The good item with `text` inserted among its members. */
+/** The good item with `text` appended to its members. */
 const itemPlus = (text: string) => Buffer.from(`${JSON.stringify(GOOD).slice(0, -1)},${text}}`)
 const itemWith = (name: string, number: string) =>
   Buffer.from(JSON.stringify({ ...GOOD, [name]: 0 }).replace(`"${name}":0`, `"${name}":${number}`))
@@ -21,13 +21,13 @@ const BODIES: [name: string, body: Buffer, reason: string, names: RegExp][] = [
   ['__proto__', itemPlus('"__proto__":{"quantity":9}'), 'invalid', /^__proto__: /],
   ['a constructor with a prototype', itemPlus('"constructor":{"prototype":{"a":1}}'), 'invalid', /^constructor: /],
   ['arrays nested 10,000 deep', itemPlus(`"x":${'['.repeat(10_000)}${']'.repeat(10_000)}`), 'invalid', /^body: nested/],
-  ['arrays that never end', Buffer.from('['.repeat(500_000)), 'not-json', /./],
+  ['arrays that are not closed', Buffer.from('['.repeat(500_000)), 'not-json', /./],
   ['a price of 1e999', itemWith('price', '1e999'), 'invalid', /^price: /],
   ['a price of 400 digits', itemWith('price', '7'.repeat(400)), 'invalid', /^price: /],
   ['a quantity of 400 digits', itemWith('quantity', '7'.repeat(400)), 'invalid', /^quantity: /],
   ['a quantity of 2^53+1', itemWith('quantity', '9007199254740993'), 'invalid', /^quantity: /],
   [
-    'a byte that is no UTF-8',
+    'a byte that is not UTF-8',
     Buffer.concat([json(GOOD).subarray(0, -1), Buffer.from([0x2c, 0x22, 0xff, 0x22])]),
     'not-json',
     /UTF-8/,
@@ -48,7 +48,7 @@ describe('hostile messages', () => {
     const { username, password, host, port, vhost } = stack.space.rabbitmq
     raw = await openRawPublisher(`amqp://${username}:${password}@${host}:${port}/${encodeURIComponent(vhost)}`)
   })
-  // Rejects when the broker did not accept the message. Otherwise the test would have tried nothing.
+  // Rejects if the broker did not accept the message. Otherwise a test could pass without sending anything.
   afterEach(async () => await raw.close())
 
   const letters = async (queue: string, count: number) => {
@@ -59,27 +59,27 @@ describe('hostile messages', () => {
     })
     return found
   }
-  const setAside = async (queue: string, reason: string, names: RegExp) => {
+  const expectDeadLetter = async (queue: string, reason: string, names: RegExp) => {
     const [letter] = await letters(queue, 1)
     expect(letter?.headers['x-reason']).toBe(reason)
     expect(letter?.headers['x-error']).toMatch(names)
     return letter
   }
 
-  describe('bodies', () => {
-    it.each(BODIES)('%s', async (_, body, reason, names) => {
+  describe('a body', () => {
+    it.each(BODIES)('is dead-lettered: %s', async (_, body, reason, names) => {
       await raw.publish('create_item', body)
-      const letter = await setAside('create_item', reason, names)
+      const letter = await expectDeadLetter('create_item', reason, names)
       expect(letter?.body).toBe(body.toString())
       expect(await stack.skus()).toEqual([])
     })
 
-    it('a body of 10 MB, more than the limit for unconfirmed bytes', async () => {
+    it('is dead-lettered even if it is larger than the limit for unconfirmed bytes', async () => {
       await raw.publish('healthcheck', Buffer.alloc(10_000_000, 'x'))
-      expect((await setAside('healthcheck', 'too-large', /10000000 bytes/))?.body).toHaveLength(10_000_000)
+      expect((await expectDeadLetter('healthcheck', 'too-large', /10000000 bytes/))?.body).toHaveLength(10_000_000)
     })
 
-    it('a minus zero is stored as zero', async () => {
+    it('is applied with zero in place of minus zero', async () => {
       await raw.publish(
         'create_item',
         Buffer.from(itemWith('price', '-0').toString().replace('"quantity":1', '"quantity":-0')),
@@ -91,7 +91,7 @@ describe('hostile messages', () => {
     })
   })
 
-  describe('properties and headers that cannot be encoded again', () => {
+  describe('the properties and headers of a dead letter', () => {
     const BAD = Buffer.from('bad')
     const nestedTable = (levels: number): Buffer => {
       let table: Buffer = Buffer.alloc(0)
@@ -99,17 +99,21 @@ describe('hostile messages', () => {
       return table
     }
     it.each([
-      ['an id that is no UTF-8', { messageId: Buffer.alloc(255, 0xff) }, 'messageId'],
-      ['a correlation id that is no UTF-8', { correlationId: Buffer.alloc(255, 0xff) }, 'correlationId'],
-      ['the latest time there is', { timestamp: 2n ** 64n - 1n }, 'timestamp'],
+      ['an id that is not UTF-8', { messageId: Buffer.alloc(255, 0xff) }, 'messageId'],
+      ['a correlation id that is not UTF-8', { correlationId: Buffer.alloc(255, 0xff) }, 'correlationId'],
+      ['the maximum timestamp', { timestamp: 2n ** 64n - 1n }, 'timestamp'],
       ['a header -1e300', { headers: field('h', 'd', double(-1e300)) }, 'header h'],
-      ['a header with the latest time', { headers: field('h', 'T', uint64(2n ** 64n - 1n)) }, 'header h'],
+      ['a header with the maximum timestamp', { headers: field('h', 'T', uint64(2n ** 64n - 1n)) }, 'header h'],
       [
-        'a header that poses as a type',
+        'a header that amqplib would encode as another type',
         { headers: field('h', 'F', sized(field('!', 'S', sized('evil')))) },
         'header h',
       ],
-      ['a header whose name is no UTF-8', { headers: field(Buffer.alloc(255, 0xff), 't', Buffer.from([1])) }, 'header'],
+      [
+        'a header whose name is not UTF-8',
+        { headers: field(Buffer.alloc(255, 0xff), 't', Buffer.from([1])) },
+        'header',
+      ],
       ['a header of 100 kB', { headers: field('h', 'S', sized('x'.repeat(100_000))) }, 'header h'],
       [
         '2,000 headers',
@@ -122,13 +126,13 @@ describe('hostile messages', () => {
       ],
       ['tables nested 500 deep', { headers: nestedTable(500) }, 'header '],
       [
-        'tables nested 8,000 deep, which overflows the stack of the library',
+        'tables nested 8,000 deep, which would overflow the stack of amqplib',
         { headers: nestedTable(8_000) },
         'header ',
       ],
-    ])('%s', async (_, properties, dropped) => {
+    ])('do not include what cannot be encoded again: %s', async (_, properties, dropped) => {
       await raw.publish('create_item', BAD, properties)
-      const letter = await setAside(
+      const letter = await expectDeadLetter(
         'create_item',
         properties && 'messageId' in properties ? 'invalid' : 'not-json',
         /./,
@@ -136,7 +140,7 @@ describe('hostile messages', () => {
       expect(letter?.headers['x-dropped']).toContain(dropped.startsWith('header header-') ? 'header header-' : dropped)
     })
 
-    it('every type of header, and the highest priority', async () => {
+    it('include every type of header that can be encoded again', async () => {
       const headers = Buffer.concat([
         field('b', 'b', Buffer.from([0xff])),
         field('B', 'B', Buffer.from([0xff])),
@@ -154,14 +158,16 @@ describe('hostile messages', () => {
         priority: 255,
         contentType: Buffer.from('a/b'),
       })
-      const letter = await setAside('create_item', 'not-json', /./)
+      const letter = await expectDeadLetter('create_item', 'not-json', /./)
       expect(letter?.headers).toMatchObject({ b: -1, B: 255, V: null, 'x-attempts': 1, 'x-dropped': 'header D' })
     })
+  })
 
-    it('a header named __proto__ has no effect', async () => {
+  describe('a query', () => {
+    it('is dead-lettered if it has a header named __proto__', async () => {
       const headers = field('__proto__', 'F', sized(field('x-limit', 'I', Buffer.from([0, 0, 0, 1]))))
       await raw.publish('order_processing', json([]), { headers, replyTo: Buffer.from('amq.rabbitmq.reply-to.x') })
-      await setAside('order_processing', 'invalid', /^header __proto__: /)
+      await expectDeadLetter('order_processing', 'invalid', /^header __proto__: /)
     })
 
     it.each([
@@ -171,28 +177,28 @@ describe('hostile messages', () => {
       ['x-after', field('x-after', 'V', Buffer.alloc(0))],
       ['x-sku', field('x-sku', 'F', sized(''))],
       ['x-label', field('x-label', 'A', sized(''))],
-    ])('a paging header %s of the wrong type or size', async (name, headers) => {
+    ])('is dead-lettered if its header %s has a wrong type or size', async (name, headers) => {
       await raw.publish('order_processing', json([]), { headers })
-      await setAside('order_processing', 'invalid', new RegExp(`header ${name}: `))
+      await expectDeadLetter('order_processing', 'invalid', new RegExp(`header ${name}: `))
     })
   })
 
   describe('a reply address', () => {
     it.each(['create_item', 'stock_management', 'create_item.dead-letter', 'no-such-queue', 'AMQ.GEN-X'])(
-      '%s gets no reply: the query is dead-lettered',
+      '%s gets no reply, and the query is dead-lettered',
       async (address) => {
         await raw.publish('order_processing', json([]), {
           replyTo: Buffer.from(address),
           correlationId: Buffer.from('c'),
         })
-        // The broker itself rewrites or refuses its pseudo queue. Without a consumer it is a channel error.
-        await setAside('order_processing', 'invalid', /^replyTo: /)
+        // amq.rabbitmq.reply-to is not in the list, because the broker itself rewrites or refuses it.
+        await expectDeadLetter('order_processing', 'invalid', /^replyTo: /)
         expect(await stack.deadLetters('create_item')).toEqual([])
         expect(await stack.depth('create_item.dead-letter')).toBe(0)
       },
     )
 
-    it('a queue with a server-generated name gets the list', async () => {
+    it('that is a queue with a server-generated name gets the reply', async () => {
       const { queue } = await stack.channel.assertQueue('', { exclusive: true })
       stack.channel.sendToQueue('order_processing', json([]), { replyTo: queue, correlationId: 'c' })
       await eventually(async () => {
@@ -201,7 +207,7 @@ describe('hostile messages', () => {
       })
     })
 
-    it('that is not for replies does not stop a command from being applied, and gets nothing', async () => {
+    it('that is not for replies does not prevent a command from being applied, and gets no reply', async () => {
       await raw.publish('create_item', json(GOOD), { replyTo: Buffer.from('stock_management') })
       await eventually(async () => expect(await stack.skus()).toEqual(['HOSTILE']))
       await call(`${stack.http}/stock_management`, { json: { sku: 'HOSTILE' }, headers: { Prefer: 'wait=30' } })
@@ -209,18 +215,18 @@ describe('hostile messages', () => {
     })
   })
 
-  it('the header CC does not route a dead letter to a queue of the sender’s choice', async () => {
+  it('with the header CC do not make us send a dead letter to a queue of the sender’s choice', async () => {
     await stack.channel.assertQueue('chosen')
     await raw.publish('create_item', Buffer.from('bad'), {
       headers: field('CC', 'A', sized(Buffer.concat([Buffer.from('S'), sized('chosen')]))),
     })
-    expect((await setAside('create_item', 'not-json', /./))?.headers['x-dropped']).toBe('header CC')
-    // The sender's own message is there, as CC allows; our dead letter is not.
+    expect((await expectDeadLetter('create_item', 'not-json', /./))?.headers['x-dropped']).toBe('header CC')
+    // CC routes the sender's own message there, but not our dead letter.
     expect(await stack.depth('chosen')).toBe(1)
     await stack.channel.deleteQueue('chosen')
   })
 
-  it('leaves every service alive and ready throughout, with nothing on the queues and nothing unacknowledged', async () => {
+  it('leave every consumer ready and connected, with empty queues and no unacknowledged message', async () => {
     await stack.ready()
     await call(`${stack.http}/create_item`, { json: item(1), headers: { Prefer: 'wait=30' } })
     expect((await call(`${stack.http}/order_processing`)).body).toEqual([item(1)])
@@ -230,7 +236,7 @@ describe('hostile messages', () => {
       stack.service(name).kill('SIGTERM')
       expect(await stack.service(name).exited).toBe(0)
     }
-    // Once the consumers are gone, unacknowledged messages would be back on the queues.
+    // After the consumers have exited, the broker has requeued any unacknowledged message.
     for (const queue of QUEUES) expect([queue, await stack.depth(queue)]).toEqual([queue, 0])
   })
 })

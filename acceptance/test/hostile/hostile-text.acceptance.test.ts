@@ -1,4 +1,4 @@
-// SQL and log injection, tried at every text input. Text is stored verbatim, and a log line stays one line of JSON.
+// Tries SQL and log injection at every text input. Text is stored verbatim, and a log line stays one line of JSON.
 import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
@@ -58,7 +58,7 @@ describe('hostile text', () => {
     expect((await call(`${stack.http}/order_processing`)).body).toEqual(items)
   })
 
-  it('as filter finds the one item that has it, and elsewhere in a URL finds nothing', async () => {
+  it('finds only the items that have it when used as a filter, and is rejected elsewhere in a URL', async () => {
     for (const item of items) {
       const listed = async (query: string) => (await call(`${stack.http}/order_processing?${query}`)).body
       expect(await listed(`sku=${encodeURIComponent(item.sku)}`)).toEqual([item])
@@ -72,7 +72,7 @@ describe('hostile text', () => {
     }
   })
 
-  it('has no effect as header of a request or a message', async () => {
+  it('is accepted in the headers of a request, and does not stop a consumer in those of a message', async () => {
     for (const text of TEXTS) {
       const header = text.replaceAll(/[^\x20-\x7e]/g, '')
       const { status } = await call(`${stack.http}/healthcheck`, {
@@ -99,7 +99,7 @@ describe('hostile text', () => {
     })
   })
 
-  it('as sku of a delete deletes only that item', async () => {
+  it('deletes only one item when used as the sku of a delete', async () => {
     let rest = items.length
     for (const { sku } of items) {
       const { status } = await call(`${stack.http}/stock_management`, { json: { sku }, headers: waiting })
@@ -108,7 +108,7 @@ describe('hostile text', () => {
     }
   })
 
-  it('in rows that Python stored is listed, found and deleted byte for byte, although a new item cannot contain it', async () => {
+  it('is compared byte for byte when rows that Python stored are filtered or deleted', async () => {
     const odd = [
       '',
       ' ',
@@ -155,7 +155,7 @@ describe('hostile text', () => {
     expect([await remove('null'), await all()]).toEqual([200, []])
   })
 
-  it('forged no log line: each is one JSON object of the service that wrote it', async () => {
+  it('forges no log line: each is one JSON object of the service that wrote it', async () => {
     for (const name of serviceNames) {
       const strange = stack
         .service(name)

@@ -1,5 +1,4 @@
-// `npm run up` on local servers also gives each service its own users, which can do its work and nothing else.
-
+// Tests the users that `npm run up` creates on local servers. Each service has its own, with only the privileges that it needs.
 import { execFile } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -22,7 +21,7 @@ run(
   `the users of the local suite${hasServerPrograms() ? '' : ' (skipped: RabbitMQ and MySQL are not installed here)'}`,
   () => {
     const directory = join(tmpdir(), `ims-least-${process.pid}`)
-    // Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+    // Created in a hook: when all tests are skipped, no hook runs, and nothing would delete the directory.
     beforeAll(() => void mkdirSync(directory, { mode: 0o700 }))
     let environment: NodeJS.ProcessEnv = {}
     let http = ''
@@ -50,7 +49,7 @@ run(
     const secret = (owner: string, file: string) =>
       readFileSync(join(directory, 'servers', 'accounts', owner, file), 'utf8')
 
-    /** The result of `attempt` on a channel of its own: the code with which the broker refused it, or `done`. */
+    /** Runs `attempt` on its own channel. Resolves with the error code of the broker, or with `done`. */
     async function asBrokerUser(name: string, attempt: (channel: Channel) => Promise<unknown>): Promise<string> {
       const { host, port } = status.rabbitmq
       const password = encodeURIComponent(secret(name, 'rabbitmq-password'))
@@ -67,7 +66,7 @@ run(
       }
     }
 
-    /** The result of a statement: the code with which MySQL refused it, or `done`. */
+    /** Runs a statement. Resolves with the error code of MySQL, or with `done`. */
     async function asDatabaseUser(name: string, statement: string): Promise<string> {
       const { host, port, database } = status.mysql
       const connection = await mysql.createConnection({
@@ -83,7 +82,7 @@ run(
       }
     }
 
-    it('can do the work of the suite', async () => {
+    it('are sufficient for the calls of the original suite', async () => {
       const wait = { headers: { Prefer: 'wait=30' } }
       expect((await call(`${http}/healthcheck`)).status).toBe(200)
       expect((await call(`${http}/create_item`, { json: SEED_ITEM, ...wait })).status).toBe(201)
@@ -92,13 +91,13 @@ run(
       expect((await call(`${http}/stock_management`, { json: { sku: SEED_ITEM.sku }, ...wait })).status).toBe(200)
     })
 
-    // A consumer that left its queue because of the database uses these to check whether it can return.
+    // A consumer that has stopped consuming because of the database runs these statements to check whether it can resume.
     it.each([
       ['consumer_two', 'create'],
       ['consumer_three', 'delete'],
       ['consumer_three', 'adjust'],
       ['consumer_four', 'read'],
-    ] as const)('%s may do what %s takes', async (name, operation) => {
+    ] as const)('include %s, which may run the statements of the operation %s', async (name, operation) => {
       for (const statement of REHEARSALS[operation]) expect(await asDatabaseUser(name, statement)).toBe('done')
     })
 
@@ -109,13 +108,13 @@ run(
       ['consumer_three', 'create_item'],
       ['consumer_four', 'create_item'],
       ['consumer_two', 'create_item.dead-letter'],
-    ])('%s may not read the queue %s', async (name, queue) => {
+    ])('include %s, which may not read the queue %s', async (name, queue) => {
       expect(await asBrokerUser(name, (channel) => channel.get(queue))).toBe('ACCESS_REFUSED')
       expect(await asBrokerUser(name, (channel) => channel.consume(queue, () => {}))).toBe('ACCESS_REFUSED')
     })
 
     it.each(serviceNames)(
-      '%s may not create, purge or delete a queue, nor bind one to another exchange',
+      'include %s, which may not create, delete or bind a queue, nor create an exchange',
       async (name) => {
         expect(await asBrokerUser(name, (channel) => channel.assertQueue('mine'))).toBe('ACCESS_REFUSED')
         expect(await asBrokerUser(name, (channel) => channel.deleteQueue('create_item'))).toBe('ACCESS_REFUSED')
@@ -145,7 +144,7 @@ run(
       ['consumer_four', 'SELECT * FROM mysql.user'],
       ['migrate', 'SELECT * FROM mysql.user'],
       ['migrate', "CREATE USER 'mine'@'%'"],
-    ])('%s may not: %s', async (name, statement) => {
+    ])('include %s, which may not run: %s', async (name, statement) => {
       expect(await asDatabaseUser(name, statement)).toMatch(/^ER_(TABLE|DB|COLUMN|SPECIFIC)?_?ACCESS_DENIED/)
     })
 
@@ -165,7 +164,7 @@ run(
       }
     })
 
-    it('are the only ones besides the administrator: guest and root cannot log in', async () => {
+    it('do not include guest, nor a root without a password', async () => {
       const { rabbitmq, mysql: db } = status
       await expect(amqplib.connect(`amqp://guest:guest@${rabbitmq.host}:${rabbitmq.port}/`)).rejects.toThrow(
         /ACCESS.REFUSED/i,

@@ -1,4 +1,4 @@
-// Many listings at once: pages are built only as fast as clients read them, and abandoned requests cost no work.
+// Many concurrent listings: pages are built only as fast as clients read them, and the pages of abandoned requests are not built.
 import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
@@ -8,7 +8,7 @@ import { type Stack, startStack } from '../stack.ts'
 
 const ITEMS = 100_000
 const RESIDENT_MAX_MB = 256
-/** About the limit that V8 chooses in a small container. With more memory it collects garbage later. */
+/** About the limit that V8 chooses in a small container. With a higher limit, it collects garbage later. */
 const HEAP = '--max-old-space-size=192'
 
 describe('listings under overload', () => {
@@ -54,7 +54,7 @@ describe('listings under overload', () => {
     return Number(new RegExp(`^ims_${name}\\{.*\\} (\\d+)`, 'm').exec(text)?.[1] ?? 0)
   }
 
-  it('400 clients that request different pages of 1 MB at once leave both processes below 256 MB', async () => {
+  it('keep both processes below 256 MB when 400 clients request different pages of 1 MB at once', async () => {
     const peakMb = await watching(async () => {
       const statuses = await Promise.all(
         Array.from({ length: 400 }, async (_, n) => {
@@ -69,7 +69,7 @@ describe('listings under overload', () => {
     belowTheLimit(peakMb)
   })
 
-  it('400 requests for pages of 1 MB in the queue are all answered, with consumer four below 256 MB', async () => {
+  it('keep consumer four below 256 MB when it replies to 400 queued requests for pages of 1 MB', async () => {
     const { queue } = await stack.channel.assertQueue('', { exclusive: true })
     const count = counter()
     await stack.channel.consume(queue, () => count.up(), { noAck: true })
@@ -85,7 +85,7 @@ describe('listings under overload', () => {
     belowTheLimit(peakMb)
   })
 
-  it('80 requests for the whole list, with and without a reply address, leave consumer four below 256 MB', async () => {
+  it('keep consumer four below 256 MB with 80 queries for the whole list without a reply address, and 10 with one', async () => {
     const { queue } = await stack.channel.assertQueue('', { exclusive: true })
     const count = counter()
     await stack.channel.consume(queue, () => count.up(), { noAck: true })
@@ -103,7 +103,7 @@ describe('listings under overload', () => {
     expect(await stack.deadLetters('order_processing')).toEqual([])
   })
 
-  it('50 different whole lists in the queue delay no page, and all are answered, with consumer four below 256 MB', async () => {
+  it('are served while consumer four replies to 50 queued queries for whole lists, below 256 MB', async () => {
     const { queue } = await stack.channel.assertQueue('', { exclusive: true })
     const count = counter()
     await stack.channel.consume(queue, () => count.up(), { noAck: true })
@@ -119,7 +119,7 @@ describe('listings under overload', () => {
     belowTheLimit(peakMb)
   })
 
-  it('1,000 pipelined listings of unknown labels by a client that disconnects delay nobody else', async () => {
+  it('of other clients succeed after a client has pipelined 1,000 listings and disconnected', async () => {
     const port = Number(new URL(stack.http).port)
     const before = await metric('messages_consumed_total')
     const socket = connect(port, '127.0.0.1')
@@ -139,7 +139,7 @@ describe('listings under overload', () => {
     await eventually(async () => expect(await stack.service('consumer_four').notReady()).toBeUndefined())
   })
 
-  it('1,000 simultaneous listings of unknown labels are answered within seconds, together with an honest one', async () => {
+  it('all get a reply when 1,000 queries for unknown labels and one normal listing are sent at once', async () => {
     const { queue } = await stack.channel.assertQueue('', { exclusive: true })
     const count = counter()
     await stack.channel.consume(queue, () => count.up(), { noAck: true })

@@ -1,4 +1,4 @@
-// Secrets stay secret in failures: real services get recognisable secrets and various faults, and all their output is searched.
+// No failure reveals a secret. Real services get recognisable secrets and various faults, and the test searches all their output.
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
@@ -26,14 +26,15 @@ beforeAll(async () => {
 afterEach(killAll)
 afterAll(async () => await space.drop())
 
-/** The arguments of every process of this machine, which every user can read. */
+/** The command lines of all processes on this machine, which every user can read. */
 function argumentsOfAll(): string {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
   const cmdline = (pid: string) => {
     try {
       return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
     } catch {
-      return '' // it has ended meanwhile
+      // The process has ended.
+      return ''
     }
   }
   return pids.map(cmdline).join('\n')
@@ -60,7 +61,7 @@ describe('no secret is shown', () => {
       return { status: response.status, all: `${JSON.stringify([...response.headers])}${text}` }
     }
     const post = { method: 'POST', body: JSON.stringify(SEED_ITEM) }
-    const answers = [
+    const responses = [
       await call('/healthcheck', KEY),
       await call('/healthcheck', WRONG),
       await call('/dead_letters', KEY),
@@ -70,11 +71,11 @@ describe('no secret is shown', () => {
       await call('/create_item', KEY, { method: 'POST', body: '{' }),
       await call('/order_processing', KEY),
     ]
-    expect(answers.map(({ status }) => status)).toEqual([200, 401, 403, 200, 404, 200, 400, 504])
+    expect(responses.map(({ status }) => status)).toEqual([200, 401, 403, 200, 404, 200, 400, 504])
     await logged(producer, /"client":"(shop)"/)
     noSecretIn({
       output: producer.output(),
-      answers: answers.map(({ all }) => all).join('\n'),
+      responses: responses.map(({ all }) => all).join('\n'),
       admin: await adminPages(producer),
       arguments: argumentsOfAll(),
     })
@@ -102,7 +103,7 @@ describe('no secret is shown', () => {
       /waiting for MySQL on \S+: .*(ENOTFOUND|EAI_AGAIN)/,
     ],
     [
-      'a MySQL without TLS that should have it',
+      'a MySQL without TLS when TLS is required',
       'consumer_two',
       { MYSQL_TLS: 'on', MYSQL_HOST: 'localhost' },
       /waiting for MySQL on \S+: TLS/,
@@ -139,19 +140,19 @@ describe('no secret is shown', () => {
       /RABBITMQ_PORT: must be a whole number/,
     ],
     [
-      'a private key that is none',
+      'an invalid private key',
       'consumer_three',
       { MYSQL_TLS: 'on', MYSQL_HOST: 'localhost', MYSQL_TLS_KEY: `-----BEGIN PRIVATE KEY-----\n${WRONG}\n` },
       /MYSQL_TLS_KEY: must be a private key in PEM/,
     ],
     [
-      'a password given twice',
+      'a password that is set twice',
       'consumer_four',
       { MYSQL_PASSWORD: WRONG, MYSQL_PASSWORD_FILE: '/nowhere' },
       /MYSQL_PASSWORD: both MYSQL_PASSWORD and MYSQL_PASSWORD_FILE are set/,
     ],
     [
-      'the file of a certificate authority that cannot be read',
+      'a file of a certificate authority that cannot be read',
       'consumer_one',
       { RABBITMQ_TLS: 'on', RABBITMQ_TLS_CA_FILE: '/nowhere/ca.pem' },
       /RABBITMQ_TLS_CA_FILE: cannot read \/nowhere\/ca\.pem: ENOENT/,

@@ -1,4 +1,4 @@
-// Real services over TLS do their work, and Node's general environment variables do not weaken them.
+// Real services work over TLS, and the environment variables of Node.js do not weaken its checks.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -51,7 +51,7 @@ describe('services over TLS', () => {
     await logged(consumer, /(health check received)/)
   })
 
-  it('verify the broker in spite of NODE_TLS_REJECT_UNAUTHORIZED, keep retrying, and stop on request', async () => {
+  it('verify the broker’s certificate despite NODE_TLS_REJECT_UNAUTHORIZED, keep retrying, and stop on SIGTERM', async () => {
     const wrong = { RABBITMQ_TLS_CA_FILE: others.certFile, RABBITMQ_RECONNECT_MOST_MS: '100' }
     const producer = startWith('producer', { ...environment, ...wrong, ...WEAKENED })
     const refusal = 'not from a trusted authority: check RABBITMQ_TLS_CA '
@@ -73,7 +73,7 @@ describe('services over TLS', () => {
   const withMysql = hasServerPrograms() ? it : it.skip
   const why = hasServerPrograms() ? '' : ' (skipped: no mariadbd or mysqld on this machine)'
   withMysql(
-    `verify MySQL although NODE_TLS_REJECT_UNAUTHORIZED says that they need not${why}`,
+    `verify MySQL’s certificate despite NODE_TLS_REJECT_UNAUTHORIZED${why}`,
     async () => {
       const { certFile, keyFile } = ours.issue('mysql', 'DNS:localhost')
       const options = [`--ssl-ca=${ours.certFile}`, `--ssl-cert=${certFile}`, `--ssl-key=${keyFile}`]

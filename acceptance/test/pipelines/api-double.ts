@@ -1,10 +1,10 @@
-// A small HTTP server that answers the API's four calls from memory, correctly or with one fault. The smoke test is tested against it.
+// A test double of the API: it handles the four original calls in memory, correctly or with one fault.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { z } from 'zod'
 
-/** The fault. With `slow`, a change shows only at the third listing, which is still correct behaviour. */
-export type Flaw = 'none' | 'slow' | 'not ready' | 'says nothing' | 'loses items' | 'keeps items' | 'wrong price'
+/** The fault. With `slow`, a change is visible only in the third listing, which is still correct behaviour. */
+export type Flaw = 'none' | 'slow' | 'not ready' | 'empty responses' | 'loses items' | 'keeps items' | 'wrong price'
 
 const item = z.object({
   sku: z.string().max(20),
@@ -19,18 +19,18 @@ export interface ApiDouble extends AsyncDisposable {
   readonly url: string
   /** The received calls, such as `POST /create_item`, without their query. */
   readonly calls: readonly string[]
-  /** The skus that it holds now. */
+  /** The skus of the items that are stored now. */
   skus(): string[]
 }
 
 export async function startApiDouble(flaw: Flaw): Promise<ApiDouble> {
   const items = new Map<string, z.infer<typeof item>>()
   const calls: string[] = []
-  let looks = 0
+  let listings = 0
   const changed = () => {
-    looks = 0
+    listings = 0
   }
-  const isSeen = () => flaw !== 'slow' || ++looks >= 3
+  const isSeen = () => flaw !== 'slow' || ++listings >= 3
 
   const create = (body: unknown) => {
     const { sku, price, ...rest } = item.parse(body)
@@ -53,13 +53,13 @@ export async function startApiDouble(flaw: Flaw): Promise<ApiDouble> {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://any')
     const call = `${request.method} ${pathname}`
     calls.push(call)
-    if (flaw === 'not ready') return answer(response, 503, { title: 'Service Unavailable', detail: 'broker away' })
-    if (flaw === 'says nothing') return answer(response, 200, {})
-    if (call === 'GET /healthcheck') return answer(response, 200, { message: 'Health check message sent' })
-    if (call === 'POST /create_item') return answer(response, 200, create(await bodyOf(request)))
-    if (call === 'GET /order_processing') return answer(response, 200, list(searchParams.get('sku')))
-    if (call === 'POST /stock_management') return answer(response, 200, remove(await bodyOf(request)))
-    return answer(response, 404, { title: 'Not Found' })
+    if (flaw === 'not ready') return send(response, 503, { title: 'Service Unavailable', detail: 'broker down' })
+    if (flaw === 'empty responses') return send(response, 200, {})
+    if (call === 'GET /healthcheck') return send(response, 200, { message: 'Health check message sent' })
+    if (call === 'POST /create_item') return send(response, 200, create(await bodyOf(request)))
+    if (call === 'GET /order_processing') return send(response, 200, list(searchParams.get('sku')))
+    if (call === 'POST /stock_management') return send(response, 200, remove(await bodyOf(request)))
+    return send(response, 404, { title: 'Not Found' })
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -76,7 +76,7 @@ export async function startApiDouble(flaw: Flaw): Promise<ApiDouble> {
   }
 }
 
-function answer(response: ServerResponse, status: number, body: unknown): void {
+function send(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body))
 }
 

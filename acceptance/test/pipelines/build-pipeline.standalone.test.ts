@@ -1,5 +1,4 @@
-// build.pipeline in the simulator: its steps and their order. Nothing faulty is pushed, and no password leaks.
-
+// Runs build.pipeline in the simulator. The steps run in order, no faulty image is pushed, and no password is shown.
 import { execFileSync } from 'node:child_process'
 import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,7 +13,7 @@ const SHA = '0123456789abcdef0123456789abcdef01234567'
 
 const build = (...options: readonly string[]) => runPipeline('build.pipeline', [...REGISTRY, '--sha', SHA, ...options])
 
-/** What ran, in order: the label of a step or its command. */
+/** The labels or commands of the steps that ran, in order. */
 const steps = ({ events }: PipelineRun) =>
   events.filter(({ type }) => type === 'sh').map(({ label, script }) => label ?? script ?? '')
 const agents = ({ events }: PipelineRun) =>
@@ -61,7 +60,7 @@ describe('the build pipeline', () => {
     ['the scan fails', 'trivy image', BUILDS],
   ] as const
   for (const [what, command, images] of failures) {
-    test(`stops before the push when ${what}, keeps the evidence and cleans up`, async () => {
+    test(`stops before the push when ${what}, archives the reports and cleans up`, async () => {
       const run = await build('--fail', command)
       expect(run.result).toBe('FAILURE')
       expect(pushed(run)).toBe(false)
@@ -78,7 +77,7 @@ describe('the build pipeline', () => {
     ['a pull request', ['--pr', '7']],
     ['another branch', ['--branch', 'feature']],
   ] as const) {
-    test(`pushes nothing of ${what}, needs no registry, and runs on ephemeral agents`, async () => {
+    test(`pushes nothing for ${what}, needs no registry, and runs on an agent for changes`, async () => {
       const run = await runPipeline('build.pipeline', ['--sha', SHA, ...options])
       expect(run).toMatchObject({ result: 'SUCCESS', objections: [] })
       expect(steps(run)).toContain('npm test')
@@ -101,7 +100,7 @@ describe('the build pipeline', () => {
     expect(steps(run).filter((step) => step === 'Push the images')).toHaveLength(3)
   })
 
-  test('fails in its first stage with a clear sentence when it has no registry to push to', async () => {
+  test('fails in its first stage with a clear error if there is no registry to push to', async () => {
     const run = await runPipeline('build.pipeline', [])
     expect(steps(run)).not.toContain('npm ci')
     expect(run.result).toBe('FAILURE')
@@ -111,7 +110,7 @@ describe('the build pipeline', () => {
   })
 })
 
-describe('the build pipeline with its commands executed, with fake npm, docker and trivy', () => {
+describe('the build pipeline with fakes of npm, docker and trivy', () => {
   let directory: string
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), 'ims-build-pipeline-'))
@@ -178,7 +177,7 @@ describe('the build pipeline with its commands executed, with fake npm, docker a
     return { run, commands, sha, workdir, shims }
   }
 
-  test('tags every image with the commit only, and neither shows a password nor leaves one behind', async () => {
+  test('tags every image only with the commit, and neither shows nor keeps a password', async () => {
     const { run, commands, sha, workdir, shims } = await buildForReal('good', 0)
     expect(run).toMatchObject({ result: 'SUCCESS', objections: [] })
     const remote = (service: string) => `registry.example.org/team/ims/${service}:${sha}`
@@ -188,7 +187,7 @@ describe('the build pipeline with its commands executed, with fake npm, docker a
     for (const service of SERVICES) {
       const command = `docker build --progress plain --file ${service}/Dockerfile --tag registry.invalid/ims/${service}:${sha} --iidfile reports/built/${service} --build-arg NODE_IMAGE=${BASE} --build-arg VERSION=${sha} --build-arg REVISION=${sha} .`
       expect(commands).toContain(command)
-      // The image that was built, even if its name means another one by then.
+      // By id, because the name may refer to another image by then.
       expect(commands).toContain(`docker tag sha256:built-${service} ${remote(service)}`)
       expect(commands).toContain(`docker image rm --force ${remote(service)}`)
       expect(commands).toContainEqual(
@@ -213,7 +212,7 @@ describe('the build pipeline with its commands executed, with fake npm, docker a
     expect(existsSync(readFileSync(join(shims, 'login-directory'), 'utf8').trim())).toBe(false)
   })
 
-  test('does not push an image with known vulnerabilities, after scanning all of them', async () => {
+  test('scans all images, and pushes nothing if one has known vulnerabilities', async () => {
     const { run, commands } = await buildForReal('vulnerable', 10)
     expect(run.result).toBe('FAILURE')
     expect(run.events.find(({ type }) => type === 'error')?.message).toContain('known vulnerabilities (HIGH,CRITICAL)')
@@ -221,14 +220,14 @@ describe('the build pipeline with its commands executed, with fake npm, docker a
     expect(commands.filter((command) => /^docker (push|login)/.test(command))).toEqual([])
   })
 
-  test('does not treat a failed scan as clean', async () => {
+  test('pushes nothing if the scan itself fails', async () => {
     const { run, commands } = await buildForReal('broken-scan', 1)
     expect(run.result).toBe('FAILURE')
     expect(run.events.find(({ type }) => type === 'error')?.message).toBe('the scan itself failed (exit code 1)')
     expect(commands.filter((command) => command.startsWith('docker push'))).toEqual([])
   })
 
-  test('does not push a package with known vulnerabilities, and keeps the report', async () => {
+  test('pushes nothing if a package has known vulnerabilities, and keeps the report', async () => {
     const answer = '{"auditReportVersion":2,"vulnerabilities":{"a":{"severity":"high"}}}'
     const { run, commands, workdir } = await buildForReal('vulnerable-package', 0, {
       audit: { answer, code: 1 },
@@ -244,7 +243,7 @@ describe('the build pipeline with its commands executed, with fake npm, docker a
   const notAudited = 'the npm packages were not audited: the registry did not respond to npm audit'
   const notScanned = 'the images were not scanned: there is no trivy 0.68.2 on this agent'
 
-  test('on another branch continues without an audit and a scan, but says so', async () => {
+  test('continues with warnings on another branch if neither the audit nor the scan is possible', async () => {
     const { run } = await buildForReal('no-audit', undefined, { ...noAudit, branch: 'feature' })
     expect(run.result).toBe('SUCCESS')
     expect(run.log).toContain('npm audit (exit code 1) returned no report, but: {"message":"405 Method Not Allowed"}')
@@ -254,7 +253,7 @@ describe('the build pipeline with its commands executed, with fake npm, docker a
     expect(descriptions).toEqual([notAudited, expect.stringContaining(notScanned)])
   })
 
-  test('pushes nothing when the registry does not answer npm audit', async () => {
+  test('pushes nothing if the registry does not support npm audit', async () => {
     const { run, commands } = await buildForReal('main-no-audit', 0, noAudit)
     expect(run.result).toBe('FAILURE')
     expect(run.events.find(({ type }) => type === 'error')?.message).toBe(notAudited)
@@ -262,10 +261,10 @@ describe('the build pipeline with its commands executed, with fake npm, docker a
   })
 
   for (const [what, trivy, version] of [
-    ['there is no trivy', undefined, ''],
-    ['trivy is not the one that is pinned', 0, '0.69.4'],
+    ['trivy is not installed', undefined, ''],
+    ['trivy is not the pinned version', 0, '0.69.4'],
   ] as const) {
-    test(`pushes nothing when ${what}`, async () => {
+    test(`pushes nothing if ${what}`, async () => {
       const { run, commands } = await buildForReal(`main-${what.replaceAll(' ', '-')}`, trivy, { version })
       expect(run.result).toBe('FAILURE')
       expect(run.events.find(({ type }) => type === 'error')?.message).toBe(notScanned)

@@ -1,4 +1,4 @@
-// deployment.pipeline in the simulator: its steps and their order, when it does nothing, and that it rolls back after any failure.
+// Runs deployment.pipeline in the simulator: its steps and their order, the cases in which it does nothing, and its rollback.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ const GOOD = ['--param', 'ENVIRONMENT=single', '--param', `TAG=${TAG.new}`, '--c
 
 const deploy = (...options: readonly string[]) => runPipeline('deployment.pipeline', [...GOOD, ...options])
 
-/** The scripts that ran, in order, but for the one that finds the services. A step has the name of its script. */
+/** The labels of the scripts that ran, in order, without the one that finds the services. */
 const steps = ({ events }: PipelineRun) =>
   events.filter(({ type, label }) => type === 'sh' && label !== 'Which services').map(({ label }) => label)
 const messages = ({ events }: PipelineRun, type: string) =>
@@ -45,12 +45,12 @@ describe('the deployment pipeline', () => {
 
     const options = run.events.filter(({ type }) => type === 'option')
     expect(options.map((option) => option.name)).toContain('disableConcurrentBuilds')
-    // A stage that takes too long must leave time for the rollback.
+    // Even if every stage takes as long as it may, there must be time for the rollback.
     const [whole = 0, ...stages] = options.filter((option) => option.name === 'timeout').map(minutes)
     expect(whole).toBeGreaterThan(stages.reduce((sum, one) => sum + one, ROLLBACK_MINUTES))
   })
 
-  test('only shows what would change in a dry run', async () => {
+  test('only renders and diffs in a dry run', async () => {
     const run = await deploy('--param', 'DRY_RUN=true')
     expect(run.result).toBe('SUCCESS')
     expect(steps(run)).toEqual(['render', 'diff'])
@@ -62,7 +62,7 @@ describe('the deployment pipeline', () => {
     expect([...new Set(ids)]).toEqual(['ims-kubeconfig-production'])
   })
 
-  test('rejects a tag such as latest with a clear sentence, before it changes anything', async () => {
+  test('rejects the tag latest with a clear error, before it runs anything', async () => {
     const run = await deploy('--param', 'TAG=latest')
     expect(run.result).toBe('FAILURE')
     expect(messages(run, 'error')).toEqual([
@@ -71,7 +71,7 @@ describe('the deployment pipeline', () => {
     expect(run.events.filter(({ type }) => type === 'sh' || type === 'credential')).toEqual([])
   })
 
-  test('deploys only commits of main to production, and asks before it diffs or changes anything', async () => {
+  test('deploys only commits of main to production, and checks this first', async () => {
     const production = ['--param', 'ENVIRONMENT=production', '--credential', 'ims-kubeconfig-production']
     expect(steps(await deploy(...production))[0]).toBe('Is it on main')
     const run = await deploy(...production, '--fail', 'git merge-base --is-ancestor')
@@ -80,7 +80,7 @@ describe('the deployment pipeline', () => {
     expect(run.events.filter(({ type }) => type === 'credential')).toEqual([])
   })
 
-  test('reads the digests of the pushed images if there is a registry', async () => {
+  test('requires the digests of the pushed images if there is a registry', async () => {
     const registry = ['--env', 'IMS_REGISTRY=registry.example.org']
     const run = await deploy(...registry)
     expect(messages(run, 'error')).toEqual([expect.stringMatching(/^Nothing was changed: IMAGES must be the reports/)])
@@ -95,7 +95,7 @@ describe('the deployment pipeline', () => {
     ['the diff fails', 'kubectl diff -k'],
     ['the current state cannot be recorded', 'Records the current state of the overlay'],
   ] as const) {
-    test(`applies nothing, and rolls nothing back, when ${what}`, async () => {
+    test(`applies nothing and rolls nothing back if ${what}`, async () => {
       const run = await deploy('--fail', command)
       expect(run.result).toBe('FAILURE')
       expect(steps(run)).not.toContain('apply')
@@ -105,10 +105,10 @@ describe('the deployment pipeline', () => {
 
   for (const [what, command, last] of [
     ['cannot be applied', 'kubectl apply -k "\\$RENDERED"\\n$', 'apply'],
-    ['does not get ready', 'Waits until the migration', 'rollout'],
+    ['does not become ready', 'Waits until the migration', 'rollout'],
     ['fails its smoke test', 'pipeline_files/smoke-test.sh', 'smoke-test'],
   ] as const) {
-    test(`rolls back automatically, and says so, when the new version ${what}`, async () => {
+    test(`rolls back and reports it if the new version ${what}`, async () => {
       const run = await deploy('--fail', command)
       expect(run).toMatchObject({ result: 'FAILURE', objections: [] })
       expect(steps(run).slice(-2)).toEqual([last, 'rollback'])
@@ -121,8 +121,8 @@ describe('the deployment pipeline', () => {
     })
   }
 
-  test('also rolls back when somebody aborts it halfway', async () => {
-    // The simulator can abort only at a question, so one is planted where the pipeline waits.
+  test('rolls back if it is aborted after the apply', async () => {
+    // The simulator can abort only at an `input` step, so the test inserts one where the pipeline waits.
     const directory = mkdtempSync(join(tmpdir(), 'ims-aborted-'))
     try {
       const planted = join(directory, 'deployment.pipeline')
@@ -154,7 +154,7 @@ describe('the deployment pipeline', () => {
   })
 })
 
-describe('the deployment pipeline with its commands executed, with kubectl on a fake Kubernetes', () => {
+describe('the deployment pipeline with kubectl on a fake Kubernetes', () => {
   const all = (tag: string) =>
     SERVICES.map((service) => `${service.replace('_', '-')}: registry.invalid/ims/${service}:${tag}`).sort()
 
@@ -163,7 +163,7 @@ describe('the deployment pipeline with its commands executed, with kubectl on a 
     return runPipeline('deployment.pipeline', [...GOOD, ...real], { SMOKE_WITHIN_S: '2' })
   }
 
-  testForReal('deploys to a cluster that has nothing yet', async () => {
+  testForReal('deploys to an empty cluster', async () => {
     await using workspace = await createDeploymentWorkspace()
     const run = await deployForReal(workspace)
     expect(run).toMatchObject({ result: 'SUCCESS', objections: [] })
@@ -171,7 +171,7 @@ describe('the deployment pipeline with its commands executed, with kubectl on a 
     expect(workspace.api.calls.filter((call) => call.startsWith('POST'))).toHaveLength(2)
   })
 
-  testForReal('replaces the version that runs, having shown the difference, and shows no credential', async () => {
+  testForReal('shows the difference, replaces the running version, and shows no credential', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.apply(TAG.old)
     const run = await deployForReal(workspace)
@@ -182,7 +182,7 @@ describe('the deployment pipeline with its commands executed, with kubectl on a 
     expect(workspace.commands().join('\n')).not.toContain('SECRET-')
   })
 
-  testForReal('brings back what ran when the smoke test fails', async () => {
+  testForReal('restores the previous version if the smoke test fails', async () => {
     await using workspace = await createDeploymentWorkspace({}, 'wrong price')
     await workspace.apply(TAG.old)
     const run = await deployForReal(workspace)
@@ -194,7 +194,7 @@ describe('the deployment pipeline with its commands executed, with kubectl on a 
     expect(workspace.api.skus()).toEqual([])
   })
 
-  testForReal('says that it is not rolled back when the earlier version does not get ready either', async () => {
+  testForReal('reports that it did not roll back if the previous version does not become ready either', async () => {
     await using workspace = await createDeploymentWorkspace({ broken: 'registry.invalid/ims/consumer_three' })
     await workspace.apply(TAG.old)
     const run = await deployForReal(workspace)

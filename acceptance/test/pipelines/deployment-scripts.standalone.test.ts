@@ -1,4 +1,4 @@
-// The shell scripts of the deployment, each executed with kubectl against a fake Kubernetes: what they do, and when they refuse.
+// Runs the shell scripts of the deployment with kubectl against a fake Kubernetes.
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -69,7 +69,7 @@ describe('render.sh', () => {
     }
   })
 
-  test('rejects an overlay that does not exist, or does not run all images', async () => {
+  test('rejects an overlay that does not exist, lacks an image, or has another image of ours', async () => {
     await using workspace = await createDeploymentWorkspace()
     const missing = await workspace.run('render', { OVERLAY: 'kubernetes/overlays/moon' })
     expect(missing).toEqual({ code: 1, output: '✗ there is no overlay kubernetes/overlays/moon\n' })
@@ -104,7 +104,7 @@ describe('render.sh on the overlays of this repository', () => {
 })
 
 describe('on-main.sh', () => {
-  test('accepts a commit on main, and no other', async () => {
+  test('accepts only commits on main', async () => {
     await using workspace = await createDeploymentWorkspace()
     const git = (...args: readonly string[]) =>
       execFileSync('git', args, { cwd: workspace.directory, encoding: 'utf8', stdio: 'pipe' }).trim()
@@ -141,7 +141,7 @@ describe('an account that may read the namespace, but not change it', () => {
 })
 
 describe('diff.sh', () => {
-  test('lists new objects when the namespace does not exist yet, which the server cannot compare', async () => {
+  test('lists every object as new if the namespace does not exist yet', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.run('render')
     const { code, output } = await workspace.run('diff')
@@ -151,7 +151,7 @@ describe('diff.sh', () => {
     expect(workspace.kubernetes.writes).toEqual([])
   })
 
-  test('shows what would change, in the log and in a report, and changes nothing', async () => {
+  test('shows the differences in the log and in a report, and changes nothing', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.apply(TAG.old)
     const before = workspace.kubernetes.writes.length
@@ -164,7 +164,7 @@ describe('diff.sh', () => {
     expect(workspace.kubernetes.writes).toHaveLength(before)
   })
 
-  test('says so when nothing would change', async () => {
+  test('reports that there are no differences', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.apply(TAG.new)
     expect(await workspace.run('diff')).toEqual({
@@ -173,7 +173,7 @@ describe('diff.sh', () => {
     })
   })
 
-  test('fails when the comparison itself fails, which is different from finding a difference', async () => {
+  test('fails if the comparison itself fails', async () => {
     await using workspace = await createDeploymentWorkspace({ refused: ['PATCH deployments/producer'] })
     await workspace.apply(TAG.old)
     await workspace.run('render')
@@ -184,7 +184,7 @@ describe('diff.sh', () => {
 })
 
 describe('rollout.sh', () => {
-  test('passes when the Job is complete and everything runs', async () => {
+  test('passes if the Job is complete and every workload has been rolled out', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.apply(TAG.new)
     const { code, output } = await workspace.run('rollout')
@@ -214,7 +214,7 @@ describe('rollout.sh', () => {
 })
 
 describe('smoke-test.sh', () => {
-  test('fails with its own message when there is no tunnel', async () => {
+  test('fails with a clear error if there is no tunnel', async () => {
     await using workspace = await createDeploymentWorkspace()
     writeFileSync(
       join(workspace.shims, 'kubectl'),
@@ -227,7 +227,7 @@ describe('smoke-test.sh', () => {
 })
 
 describe('rollback.sh', () => {
-  test('restores changed objects to what ran, including the configuration, and leaves the rest alone', async () => {
+  test('restores the changed Deployments and the configuration, and changes nothing else', async () => {
     // The apply stops halfway: consumers one, two and three were updated, four and the producer were not.
     const refused = ['PATCH deployments/consumer-four', 'PATCH deployments/producer']
     await using workspace = await createDeploymentWorkspace({ refused })
@@ -253,7 +253,7 @@ describe('rollback.sh', () => {
     expect(order.lastIndexOf('kubectl apply -f')).toBeLessThan(order.indexOf('kubectl rollout undo'))
   })
 
-  test('restores what ran, not what was applied last, because a version may have been set by hand', async () => {
+  test('restores the version that was running, even if another one was applied last', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.apply(TAG.old)
     await workspace.apply('c'.repeat(40))
@@ -265,7 +265,7 @@ describe('rollback.sh', () => {
     expect(workspace.images()).toContain(`consumer-one: registry.invalid/ims/consumer_one:${'c'.repeat(40)}`)
   })
 
-  test('leaves no trace for the next deployment: what the failed version had removed can be removed again', async () => {
+  test('does not prevent the next deployment from removing what the failed version had removed', async () => {
     await using workspace = await createDeploymentWorkspace()
     const producer = () => JSON.stringify(workspace.kubernetes.get('Deployment', 'producer')?.spec)
     workspace.writeOverlay({ variables: ['KEPT', 'DROPPED'] })
@@ -280,7 +280,7 @@ describe('rollback.sh', () => {
     expect(producer()).not.toContain('DROPPED')
   })
 
-  test('waits again for what an earlier attempt has restored, and fails as long as it does not run', async () => {
+  test('fails in every attempt while a restored Deployment is not ready', async () => {
     await using workspace = await createDeploymentWorkspace({ broken: `registry.invalid/ims/consumer_one:${TAG.old}` })
     await workspace.apply(TAG.old)
     await workspace.deploy(TAG.new)
@@ -292,7 +292,7 @@ describe('rollback.sh', () => {
     }
   })
 
-  test('names a changed StatefulSet, and does not touch it', async () => {
+  test('names a changed StatefulSet, and does not restore it', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.apply(TAG.old)
     workspace.writeOverlay({ rabbitmq: '5' })
@@ -304,14 +304,14 @@ describe('rollback.sh', () => {
     expect(workspace.kubernetes.writes).toHaveLength(before)
   })
 
-  test('leaves a first deployment as it is, because nothing ran before', async () => {
+  test('leaves the first deployment unchanged, because there is no previous version', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.deploy(TAG.new)
     expect(await workspace.run('rollback')).toEqual({ code: 0, output: '✓ 0 Deployment(s) rolled back\n' })
     expect(workspace.images().sort()).toEqual(all(TAG.new).sort())
   })
 
-  test('does nothing without a record of the previous state', async () => {
+  test('fails without running kubectl if there is no record of the previous state', async () => {
     await using workspace = await createDeploymentWorkspace()
     const { code, output } = await workspace.run('rollback')
     expect(code).toBe(1)

@@ -1,5 +1,4 @@
-// A work tree with a small overlay, a kubectl that talks to the fake Kubernetes, and a fake API behind its tunnel.
-
+// A work tree with a small overlay, a kubectl that uses the fake Kubernetes, and a fake API behind its port forwarding.
 import { execFileSync } from 'node:child_process'
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -30,7 +29,7 @@ export interface ScriptRun {
 
 export interface DeploymentWorkspace extends AsyncDisposable {
   readonly directory: string
-  /** The folder with the kubectl that must come first in PATH. */
+  /** The directory with the kubectl. It must be the first in PATH. */
   readonly shims: string
   readonly kubernetes: KubernetesDouble
   readonly api: ApiDouble
@@ -40,17 +39,17 @@ export interface DeploymentWorkspace extends AsyncDisposable {
   /** Runs one script of the shared library, as the pipeline would. */
   run(script: string, env?: Readonly<Record<string, string>>): Promise<ScriptRun>
   kubectl(...args: readonly string[]): Promise<ScriptRun>
-  /** Renders and applies. Fails when either fails. */
+  /** Renders and applies the overlay. Rejects if either fails. */
   apply(tag: string): Promise<void>
-  /** The same, and records the previous state in between. */
+  /** Like `apply`, but records the previous state before it applies the overlay. */
   deploy(tag: string): Promise<void>
   /** The image of each Deployment, such as `consumer-one: registry.invalid/ims/consumer_one:…`. */
   images(): string[]
 }
 
-/** Why kubectl cannot run here. Undefined when it can. */
+/** The reason why kubectl cannot run here, or undefined. */
 export function withoutKubectl(): string | undefined {
-  return kubectl() === undefined ? 'there is no kubectl here' : undefined
+  return kubectl() === undefined ? 'kubectl is not installed' : undefined
 }
 
 export async function createDeploymentWorkspace(
@@ -175,7 +174,7 @@ function manifests({ level = 'info', variables = [], services = SERVICES, rabbit
   ]
 }
 
-/** Calls the fake Kubernetes only with the credential of this environment. It simulates the tunnel, which the fake cannot provide. */
+/** A kubectl that uses the fake Kubernetes if it has the credential of this environment. It simulates the port forwarding itself. */
 function shim(parent: string, log: string, apiPort: string): string {
   return `#!/bin/bash
 echo "kubectl $*" >>'${log}'

@@ -1,4 +1,4 @@
-// The commands of docs/deploy-kubernetes.md and docs/jenkins.md that need no pod: each block, with kubectl against a fake Kubernetes.
+// Runs the command blocks of docs/deploy-kubernetes.md and docs/jenkins.md that need no pod, with kubectl against a fake Kubernetes.
 import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ function blockIn(document: string, beginning: string): string {
   return found[0] ?? ''
 }
 
-/** What the block prints, on standard output and standard error. */
+/** Runs a block, and resolves with its standard output and standard error. */
 async function run({ shims }: DeploymentWorkspace, block: string): Promise<readonly [out: string, err: string]> {
   const env = { ...process.env, KUBECONFIG: 'ims-kubeconfig-single', PATH: `${shims}:${process.env.PATH}` }
   const { code, out, err } = await runToEnd({ command: ['bash', '-euc', block], cwd: ROOT, env })
@@ -38,7 +38,7 @@ async function addSecret(workspace: DeploymentWorkspace, name: string, data: Rec
   expect(await workspace.kubectl('apply', '-f', file)).toMatchObject({ code: 0 })
 }
 
-test('an API key is made, and its line becomes the content of the Secret', async () => {
+test('an API key is generated, and its line becomes the content of the Secret', async () => {
   await using workspace = await createDeploymentWorkspace()
   await workspace.apply(TAG.old)
   await addSecret(workspace, 'producer-api-keys', {})
@@ -63,7 +63,7 @@ test('a password is read from its Secret', async () => {
   expect(await run(workspace, block)).toEqual(['the password', ''])
 })
 
-test('a Deployment is set back to an earlier revision', async () => {
+test('a Deployment is rolled back to an earlier revision', async () => {
   await using workspace = await createDeploymentWorkspace()
   await workspace.apply(TAG.old)
   await workspace.apply(TAG.new)

@@ -1,4 +1,4 @@
-// A fake Kubernetes API server in memory, with what kubectl's get, apply, diff and rollout need. Its controllers act at once.
+// An in-memory fake of the Kubernetes API server for kubectl's get, apply, diff and rollout. Its controllers act at once.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
 import { isDeepStrictEqual } from 'node:util'
@@ -52,14 +52,14 @@ export interface KubernetesDouble extends AsyncDisposable {
   readonly writes: readonly string[]
   /** The current state of an object. */
   get(kind: string, name: string): KubernetesObject | undefined
-  /** The names of its objects of a kind. */
+  /** The names of all objects of a kind. */
   names(kind: string): string[]
 }
 
 export interface Trouble {
   /** Pods of a template that contains this text never become ready. A Job that contains it fails. */
   readonly broken?: string
-  /** Requests such as `PATCH deployments/producer` that are answered with 500. */
+  /** Requests that fail with status 500, such as `PATCH deployments/producer`. */
   readonly refused?: readonly string[]
 }
 
@@ -104,7 +104,7 @@ export async function startKubernetesDouble(trouble: Trouble = {}): Promise<Kube
     return { ...one, metadata: { ...one.metadata, annotations }, status }
   }
 
-  /** As in Kubernetes, a template that ran before keeps its ReplicaSet, which gets the newest number. */
+  /** As in Kubernetes, a template that was deployed before keeps its ReplicaSet, which gets the next revision number. */
   function revisionFor(deployment: KubernetesObject, template: unknown): string {
     const own = [...objects.values()].filter(
       ({ kind, metadata }) => kind === 'ReplicaSet' && metadata.labels?.app === deployment.metadata.name,
@@ -140,12 +140,12 @@ export async function startKubernetesDouble(trouble: Trouble = {}): Promise<Kube
     if (pathname === '/api') return [200, { kind: 'APIVersions', versions: ['v1'] }]
     if (pathname === '/apis') return [200, groups()]
     if (pathname === '/openapi/v3') return [200, openapiIndex()]
-    const place =
+    const match =
       /^\/(?:openapi\/v3\/)?(?:api|apis)\/((?:apps\/|batch\/)?v1)(?:\/namespaces\/[\w-]+(?=\/))?(?:\/(\w+))?(?:\/([\w.-]+))?$/.exec(
         pathname,
       )
-    const [, groupVersion = '', resource, name] = place ?? []
-    if (place === null) return [404, failure(404, 'NotFound', `no ${pathname}`)]
+    const [, groupVersion = '', resource, name] = match ?? []
+    if (match === null) return [404, failure(404, 'NotFound', `no ${pathname}`)]
     if (pathname.startsWith('/openapi')) return [200, openapi(groupVersion)]
     if (resource === undefined) return [200, resources(groupVersion)]
     if (request.method === 'GET' && name === undefined) return [200, list(resource, searchParams)]
@@ -204,7 +204,7 @@ export async function startKubernetesDouble(trouble: Trouble = {}): Promise<Kube
 
 function resourceOf(one: KubernetesObject): string {
   const known = KINDS.find(({ kind }) => kind === one.kind)
-  if (known === undefined) throw new Error(`the double knows no ${one.kind}`)
+  if (known === undefined) throw new Error(`the double does not support ${one.kind}`)
   return known.resource
 }
 
@@ -224,7 +224,7 @@ const notFound = (resource: string, name: string) => ({
   details: { name, kind: resource },
 })
 
-/** One normal form, as the server's types produce: kubectl writes `resources: {}` for an omitted member. */
+/** Removes empty members, as the real server does. kubectl writes `resources: {}` for an omitted member. */
 function withoutEmpty(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutEmpty)
   const object = members.safeParse(value)
@@ -309,7 +309,7 @@ function openapiIndex(): unknown {
   return { paths: Object.fromEntries(entries) }
 }
 
-/** Says only that dry runs and field validation are done by the server. */
+/** Declares only that the server supports dry runs and field validation. */
 function openapi(groupVersion: string): unknown {
   const parameters = ['dryRun', 'fieldValidation'].map((name) => ({ name, in: 'query', schema: { type: 'string' } }))
   const version = { group: groupVersion.split('/').slice(0, -1).join(''), version: 'v1' }

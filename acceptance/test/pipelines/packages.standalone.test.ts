@@ -1,5 +1,4 @@
 // The bill of materials, the audit and the licence page cover the same packages: those in the images.
-
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -21,8 +20,8 @@ const listening = z.object({ port: z.int() })
 const bill = z.object({
   components: z.array(z.object({ group: z.string().optional(), name: z.string(), version: z.string() })),
 })
-/** The body that npm sends to a registry: the versions of each package. */
-const question = z.record(z.string(), z.array(z.string()))
+/** The body of an audit request of npm: the versions of each package. */
+const auditRequest = z.record(z.string(), z.array(z.string()))
 
 const onThePage = [...readFileSync(join(ROOT, 'docs/licences.md'), 'utf8').matchAll(/^\| (\S+) \| (\d\S*) \|/gm)]
   .map(([, name, version]) => `${name} ${version}`)
@@ -56,11 +55,11 @@ describe('the shipped packages', () => {
     expect(others.map(({ name, version }) => `${name} ${version}`).sort()).toEqual(onThePage)
   })
 
-  it('are what the audit checks', async () => {
+  it('are checked by the audit', async () => {
     const asked: string[] = []
     const registry = createServer(async (request, response) => {
       const body = gunzipSync(await buffer(request))
-      for (const [name, versions] of Object.entries(question.parse(JSON.parse(body.toString())))) {
+      for (const [name, versions] of Object.entries(auditRequest.parse(JSON.parse(body.toString())))) {
         asked.push(...versions.map((version) => `${name} ${version}`))
       }
       response.setHeader('Content-Type', 'application/json').end('{}')
@@ -83,7 +82,7 @@ describe('the development packages', () => {
   const lockfile = z.object({ packages: z.record(z.string(), z.object({ version: z.string().optional() })) })
 
   it.each(['handlebars', 'lodash', 'node-forge', 'qs'])(
-    'have no %s older than the first without known vulnerabilities',
+    'have no version of %s older than the override in package.json',
     (name) => {
       const { overrides } = manifest.parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')))
       const { packages } = lockfile.parse(JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')))

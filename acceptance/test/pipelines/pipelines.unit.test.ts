@@ -1,4 +1,4 @@
-// Static checks of the pipelines: small steps with help pages, no secret in Groovy, no moving tags, names that exist.
+// Static checks of the pipelines: small steps with help pages, no secret in Groovy, no tag latest, and only existing names.
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -52,7 +52,7 @@ describe.each(named(steps))('%s', (_, path) => {
   })
 })
 
-it('have no help page without a step', () => {
+it('every step has a help page, and every help page belongs to a step', () => {
   const pages = filesOf(join(LIBRARY, 'vars'), '.txt').map((path) => path.replace(/txt$/, 'groovy'))
   expect(pages.sort()).toEqual([...steps].sort())
 })
@@ -60,7 +60,7 @@ it('have no help page without a step', () => {
 describe.each(named(groovy))('%s', (_, path) => {
   const text = withoutComments(read(path))
 
-  it('passes every value in a command through the shell: none is in a double-quoted sh', () => {
+  it('has no double-quoted command, in which Groovy instead of the shell would insert values', () => {
     expect(matches(text, /^.*(\bsh\s*\(?\s*"|\bscript:\s*"|""").*$/gm)).toEqual([])
   })
 
@@ -98,11 +98,11 @@ describe.each(named(scripts))('%s', (_, path) => {
 })
 
 describe('the names in the pipelines', () => {
-  it('include no tag that can move', () => {
+  it('do not include the tag latest', () => {
     expect(matches(code, /^(.*\blatest\b.*)$/gm)).toEqual([])
   })
 
-  it('are npm scripts that exist', () => {
+  it('include only existing npm scripts', () => {
     const manifest = z
       .object({ scripts: z.record(z.string(), z.string()) })
       .parse(JSON.parse(read(join(ROOT, 'package.json'))))
@@ -111,7 +111,7 @@ describe('the names in the pipelines', () => {
     for (const name of run) expect(Object.keys(manifest.scripts)).toContain(name)
   })
 
-  it('are scripts of the library that exist, each of which is used', () => {
+  it('include every script of the library, and only existing ones', () => {
     const used = [
       ...matches(code, /libraryResource\('ims\/([\w-]+)\.sh'\)/g),
       ...matches(code, /\bscript: '([\w-]+)'/g),
@@ -120,13 +120,13 @@ describe('the names in the pipelines', () => {
     expect([...new Set(used)].sort()).toEqual(present.sort())
   })
 
-  it('find the services by their Dockerfiles', () => {
+  it('of services come from the Dockerfiles, and are complete', () => {
     const script = join(LIBRARY, 'resources/ims/services.sh')
     const names = execFileSync('bash', [script], { cwd: ROOT, encoding: 'utf8' }).trim().split(' ')
     expect(names).toEqual([...serviceNames].sort())
   })
 
-  it('are overlays that exist', () => {
+  it('of environments are those of the overlays', () => {
     const [choices = ''] = matches(read(join(PIPELINES, 'deployment.pipeline')), /choices: \[(.+)\]/g)
     expect(matches(choices, /'(\w+)'/g).sort()).toEqual(readdirSync(join(ROOT, 'kubernetes/overlays')).sort())
   })
@@ -153,7 +153,7 @@ describe('the deployment account', () => {
   })
   const rules = documents.flatMap((one) => role.safeParse(one).data?.rules ?? [])
 
-  it('changes nothing outside the namespace: it reads the Namespace and the volumes of single', () => {
+  it('may only read the Namespace and the volumes of single outside the namespace', () => {
     for (const { verbs } of rules) expect(verbs).toEqual(['get'])
     const volumes = matches(
       read(join(ROOT, 'kubernetes/overlays/single/storage.yaml')),

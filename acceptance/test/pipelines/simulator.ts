@@ -1,4 +1,4 @@
-// Runs the Jenkins pipelines without Jenkins, in a simulator outside this repository that checks and records their steps, or executes them.
+// Runs the Jenkins pipelines without Jenkins. A simulator outside this repository checks and records their steps, or executes them.
 import { execFileSync } from 'node:child_process'
 import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -34,18 +34,18 @@ export interface PipelineRun extends z.infer<typeof record> {
   readonly log: string
 }
 
-/** Why pipelines cannot run here. Undefined when they can. */
+/** The reason why pipelines cannot run here, or undefined. */
 export function withoutSimulator(): string | undefined {
   if (!existsSync(SIMULATOR)) return `there is no simulator ${SIMULATOR}`
   return withoutGroovy()
 }
 
-/** Why Groovy cannot run here. Undefined when it can. */
+/** The reason why Groovy cannot run here, or undefined. */
 export function withoutGroovy(): string | undefined {
-  return hasGroovy() ? undefined : 'apt-get install groovy brings what is missing'
+  return hasGroovy() ? undefined : 'groovy is not installed (to install it: apt-get install groovy)'
 }
 
-/** `it`, or a skipped test whose title says why. */
+/** `it` or, with a reason, a skipped test with the reason in its title. */
 export function itWith(reason: string | undefined) {
   return (title: string, test: () => Promise<void> | void, timeoutMs?: number) =>
     reason === undefined ? it(title, test, timeoutMs) : it.skip(`${title} (skipped: ${reason})`, test)

@@ -1,7 +1,7 @@
 """Lets a peer that reads MySQL with bare PyMySQL see prices as the Python suite does: as floats.
 
 The suite reads through SQLAlchemy, whose Float column turns the Decimal of a DECIMAL column into a float
-(read_with_sqlalchemy.py beside this file shows it). Python imports this file by itself when it is on PYTHONPATH.
+(see read_with_sqlalchemy.py). Python imports this file automatically when its directory is on PYTHONPATH.
 """
 from pymysql.constants import FIELD_TYPE
 from pymysql.converters import conversions

@@ -1,11 +1,11 @@
-// Checks out the version before the last schema change, so that its processes can run beside the current ones.
+// Extracts the version before the last schema change, so that its processes can run next to the current ones.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { linkDependencies } from '../copied-sources.ts'
 import { ROOT } from '../stack.ts'
 
-/** Each file added here changes the schema. */
+/** Every file that is added at these paths changes the schema. */
 const SCHEMA = ['repository/src/migrations', 'repository/src/schema.ts']
 
 const git = (...args: string[]) =>
@@ -17,7 +17,7 @@ export function earlierVersion(): { commit: string } | { missing: string } {
     // The change is not committed yet, so HEAD is the version before it.
     if (git('status', '--porcelain', '--', ...SCHEMA).match(/^(\?\?|A)/m)) return { commit: git('rev-parse', 'HEAD') }
     // Follow first parents: a merge is one change to the branch it was merged into.
-    const along = [
+    const options = [
       '--first-parent',
       '--diff-merges=first-parent',
       '--diff-filter=A',
@@ -25,7 +25,7 @@ export function earlierVersion(): { commit: string } | { missing: string } {
       '--name-only',
       '-1',
     ]
-    const [changed] = git('log', ...along, 'HEAD', '--', ...SCHEMA).split('\n')
+    const [changed] = git('log', ...options, 'HEAD', '--', ...SCHEMA).split('\n')
     return { commit: git('rev-parse', '--verify', `${changed}^1^{commit}`) }
   } catch {
     return { missing: 'the git history is missing: fetch it with git fetch --unshallow' }

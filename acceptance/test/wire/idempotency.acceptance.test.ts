@@ -1,4 +1,5 @@
-// Safe retries: the loops of docs/api.md run while the broker stops and producers are killed, and every command counts once.
+// Safe retries. The loops of docs/api.md run while the broker is restarted and a producer is killed, and every command is
+// applied once.
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually, start } from 'testkit'
 import { z } from 'zod'
 import { codeBlocks, ROOT } from '../documents/documents.ts'
-import { type Answer, call } from '../http.ts'
+import { call, type ParsedResponse } from '../http.ts'
 import { type Stack, startStack } from '../stack.ts'
 
 const MINUTE_MS = 60_000
@@ -40,14 +41,14 @@ describe('a command with an Idempotency-Key', () => {
     counted.parse((await stack.pool.query(`SELECT COUNT(*) AS found FROM ${table}`))[0])[0].found
   const send = (key: string, json: object, { path = '/create_item', wait = true, http = stack.http } = {}) =>
     call(`${http}${path}`, { json, headers: { 'Idempotency-Key': `"${key}"`, ...(wait ? { Prefer: 'wait=20' } : {}) } })
-  const reported = ({ status, body, headers }: Answer) => ({
+  const reported = ({ status, body, headers }: ParsedResponse) => ({
     status,
     body,
     location: headers.get('location'),
     messageId: headers.get('message-id'),
   })
 
-  it('is applied once and answered the same way, and its key is refused with another body', async () => {
+  it('is applied once and gets the same response again, and its key is rejected with another body', async () => {
     const answer = await send('create', item)
     expect(answer.headers.get('idempotent-replayed')).toBeNull()
     expect((await send('create', item)).headers.get('idempotent-replayed')).toBe('true')
@@ -65,7 +66,7 @@ describe('a command with an Idempotency-Key', () => {
     const missing = reported(await send('delete', gone, { path: '/stock_management' }))
     expect(missing.status).toBe(404)
     expect((await send('create gone', { ...item, ...gone })).status).toBe(201)
-    // Its first outcome stays valid, although the item exists by now.
+    // The first outcome is returned again, although the item now exists.
     expect(reported(await send('delete', gone, { path: '/stock_management' }))).toEqual(missing)
     expect(await stack.skus()).toEqual([sku, 'gone'])
 
@@ -76,17 +77,17 @@ describe('a command with an Idempotency-Key', () => {
   it('is applied once when two replicas of the producer send it at the same time', async () => {
     const change = { sku, change: CHANGE, reason: 'sold' }
     for (let n = 0; n < 20; n += 1) {
-      const answers = await Promise.all(
+      const responses = await Promise.all(
         [stack.http, other].map((http) => send(`both ${n}`, change, { path: '/stock_adjustment', http })),
       )
-      const [one, two] = answers.map(reported)
+      const [one, two] = responses.map(reported)
       expect(one?.status).toBe(201)
       expect(two).toEqual(one)
     }
     expect(await count('movement')).toBe(20)
   })
 
-  it('becomes a dead letter when its key was used with another body and nobody waits', async () => {
+  it('becomes a dead letter if its key was used with another body and no client waits for the outcome', async () => {
     const first = await send('silent', { ...item, sku: 'silent' }, { wait: false })
     const second = await send('silent', { ...item, sku: 'other' }, { wait: false })
     expect([first.status, second.status]).toEqual([200, 200])
@@ -100,15 +101,15 @@ describe('a command with an Idempotency-Key', () => {
     expect([skus.includes('silent'), skus.includes('other')]).toEqual([true, false])
   })
 
-  it('says that an unused id may be forgotten, because the id has no time in it', async () => {
-    // UUIDv8, as derived from a key.
+  it('may be forgotten if its id is unknown, because the id has no time in it', async () => {
+    // A UUIDv8, as derived from a key.
     const { body } = await call(`${stack.http}/messages/1f6621c0-5e30-88b4-b73b-dbc587631c28`)
     expect(body).toMatchObject({ state: 'unknown', possible: expect.arrayContaining(['queued', 'forgotten']) })
     expect(body).not.toHaveProperty('sentAt')
   })
 
   it(
-    'is repeated by the loops of the documents until it is answered, and applied once, while broker and producer go',
+    'is applied once when the loops of docs/api.md retry it while the broker is restarted and the producer is killed',
     async () => {
       const [before, movedBefore] = [await quantity(), await count('movement')]
       const directory = await mkdtemp(join(tmpdir(), 'ims-idempotency-'))
@@ -120,8 +121,8 @@ describe('a command with an Idempotency-Key', () => {
           run('bash', ['-c', repeated(curl, lane)], options),
           run(process.execPath, ['--input-type=module', '-e', `${javascript}\n${calling}`], options),
         ]).flat()
-        const answers = Promise.all(lanes)
-        answers.catch(() => {})
+        const responses = Promise.all(lanes)
+        responses.catch(() => {})
         await someMore()
         await stack.servers.rabbitmq.stop()
         await stack.servers.rabbitmq.start()
@@ -130,7 +131,7 @@ describe('a command with an Idempotency-Key', () => {
         await stack.start('producer')
         await someMore()
         await writeFile(join(directory, 'stop'), '')
-        const quantities = (await answers).flatMap((lines) =>
+        const quantities = (await responses).flatMap((lines) =>
           lines
             .trim()
             .split('\n')
@@ -141,7 +142,7 @@ describe('a command with an Idempotency-Key', () => {
         expect(quantities.sort((a, b) => b - a)).toEqual(all)
         expect(await count('movement')).toBe(movedBefore + sent)
         expect(await quantity()).toBe(before + sent * CHANGE)
-        // Otherwise nothing was repeated, and the test proves nothing.
+        // At least one request must have failed, so that there were retries.
         const requests = stack.lines('producer').filter(({ route }) => route === '/stock_adjustment')
         expect(requests.some(({ status }) => status !== 201)).toBe(true)
         expect(await stack.deadLetters('stock_adjustment')).toEqual([])
@@ -162,7 +163,7 @@ describe('a command with an Idempotency-Key', () => {
     await eventually(async () => expect(await count('movement')).toBeGreaterThan(enough), MINUTE_MS)
   }
 
-  /** The loops as shown in docs/api.md, sent to this producer. */
+  /** The loops of docs/api.md, with the address of this producer. */
   const loops = async (): Promise<[string, string]> => {
     const page = await readFile(join(ROOT, 'docs/api.md'), 'utf8')
     const section = page.slice(page.indexOf('## Send again safely')).replaceAll('http://127.0.0.1:5000', stack.http)

@@ -1,5 +1,5 @@
-// openapi.json does what it shows: on the real suite each request example gets an answer that fits its schema, and is the
-// example of that answer but for ids and times.
+// Sends each example request of openapi.json to the real suite. The response must fit its schema and equal the example,
+// except for ids, times and counts.
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import Ajv from 'ajv'
@@ -9,11 +9,11 @@ import { type Stack, startStack } from '../stack.ts'
 
 const KEY = 'key-of-an-operator'
 const { whole, operations } = openApi()
-// It would warn of each member `id` in an example.
+// Without a logger, because Ajv would warn about every member `id` in an example.
 const ajv = new Ajv({ logger: false }).addSchema(whole, 'openapi')
 const exampleOf = (id: string) => operations.find((each) => each.id === id)
 
-/** Ids and times differ from run to run, and counts of a process with the requests before. */
+/** Replaces the values that differ between runs: ids, times, and counts of earlier requests. */
 const settled = (value: unknown): unknown =>
   JSON.parse(JSON.stringify(value ?? null), (name, each) =>
     name === 'accepted'
@@ -26,11 +26,14 @@ const settled = (value: unknown): unknown =>
   )
 
 function requestOf({ path, method, parameters, body }: Operation): { path: string; init: RequestInit } {
-  const placed = (place: string): [string, string][] =>
-    parameters.filter((each) => each.in === place).map(({ name, example }) => [name, String(example)])
-  const query = new URLSearchParams(placed('query')).toString()
-  const filled = placed('path').reduce((at, [name, value]) => at.replace(`{${name}}`, encodeURIComponent(value)), path)
-  const headers = new Headers([['Authorization', `Bearer ${KEY}`], ...placed('header')])
+  const examplesIn = (location: string): [string, string][] =>
+    parameters.filter((each) => each.in === location).map(({ name, example }) => [name, String(example)])
+  const query = new URLSearchParams(examplesIn('query')).toString()
+  const filled = examplesIn('path').reduce(
+    (at, [name, value]) => at.replace(`{${name}}`, encodeURIComponent(value)),
+    path,
+  )
+  const headers = new Headers([['Authorization', `Bearer ${KEY}`], ...examplesIn('header')])
   if (body !== undefined) headers.set('Content-Type', 'application/json')
   const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) }
   return { path: query === '' ? filled : `${filled}?${query}`, init }
@@ -50,7 +53,7 @@ describe('openapi.json', () => {
     await fetch(`${stack.http}/create_item`, { ...request, body: JSON.stringify(item) })
     await eventually(async () => expect(await stack.skus()).toHaveLength(1))
   }
-  /** The item once more: its sku is taken. */
+  /** Sends the item again. Its sku exists, so the message becomes a dead letter. */
   const addDeadLetter = async ({ parameters }: Operation) => {
     const given = Object.fromEntries(parameters.map(({ name, example }) => [name, String(example)]))
     const { id: messageId = idOf('showDeadLetter'), queue = 'create_item' } = given
@@ -60,7 +63,7 @@ describe('openapi.json', () => {
   }
   const idOf = (id: string) => String(exampleOf(id)?.parameters.find(({ name }) => name === 'id')?.example)
 
-  /** What an example presupposes and the examples before it have not done. */
+  /** Creates the state that an example needs and that earlier examples have not created. */
   async function prepare(operation: Operation): Promise<void> {
     if (operation.id === 'adjustStock') await storeItem()
     if (operation.tag === 'Dead letters') await addDeadLetter(operation)
@@ -68,12 +71,12 @@ describe('openapi.json', () => {
   }
 
   it.each(operations.map((operation) => [operation.id, operation] as const))(
-    'shows what %s answers',
+    'shows the response of %s',
     async (_, operation) => {
       expect(operation.withoutExample).toEqual([])
       await prepare(operation)
       const { path, init } = requestOf(operation)
-      // What the examples before it have sent is counted by the broker a moment later.
+      // The broker counts the messages of earlier examples a moment later.
       if (operation.method === 'GET') await eventually(async () => await compare())
       else await compare()
 
@@ -81,16 +84,16 @@ describe('openapi.json', () => {
         const response = await fetch(stack.http + path, init)
         const text = await response.text()
         const { status } = response
-        if (status >= 400) throw new Error(`${init.method} ${path} was answered ${status}: ${text}`)
-        expect([...operation.answers.keys()]).toContain(status)
-        const answer = operation.answers.get(status)
-        if (answer === undefined) return expect(text).toBe('')
-        expect(response.headers.get('Content-Type')).toBe(answer.type)
-        const bodies = answer.type === 'application/x-ndjson' ? text.trimEnd().split('\n') : [text]
+        if (status >= 400) throw new Error(`${init.method} ${path} failed with ${status}: ${text}`)
+        expect([...operation.responses.keys()]).toContain(status)
+        const expected = operation.responses.get(status)
+        if (expected === undefined) return expect(text).toBe('')
+        expect(response.headers.get('Content-Type')).toBe(expected.type)
+        const bodies = expected.type === 'application/x-ndjson' ? text.trimEnd().split('\n') : [text]
         for (const body of bodies.map((each) => JSON.parse(each))) {
-          ajv.validate(`openapi${answer.schema}`, body)
+          ajv.validate(`openapi${expected.schema}`, body)
           expect(ajv.errors ?? []).toEqual([])
-          expect(settled(body)).toEqual(settled(answer.example))
+          expect(settled(body)).toEqual(settled(expected.example))
         }
       }
     },

@@ -1,4 +1,4 @@
-// An OTLP/HTTP receiver that keeps the spans it got.
+// An OTLP/HTTP receiver that keeps the received spans.
 import { createServer, type Server } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { z } from 'zod'

@@ -29,20 +29,20 @@ async function seedCalls({ http }: Stack): Promise<void> {
   await eventually(async () => expect((await call(`${http}/order_processing`)).body).toEqual([]))
 }
 
-describeWithPeers(`Python producer, our consumers${why}`, () => {
+describeWithPeers(`our consumers with a Python producer${why}`, () => {
   let stack: Stack
   beforeAll(async () => {
     stack = await startStack('parity_producer', { env: { LISTING_MOST_BYTES: '1000000' } })
   })
   afterAll(async () => await stack.stop())
 
-  it('passes the peer’s self-test: create, list, delete, list', async () => {
+  it('pass the peer’s self-test: create, list, delete, list', async () => {
     const { code, events } = await peerProducer(stack, 'self-test')
     expect(events.at(-1)).toMatchObject({ event: 'self_test', ok: true })
     expect(code).toBe(0)
   })
 
-  it('applies each of 2,000 Python messages, which carry no id, once', async () => {
+  it('apply each of 2,000 Python messages, which have no id', async () => {
     expect((await peerProducer(stack, 'create-item', '--count', '2000', '--sku-prefix', 'BULK-')).code).toBe(0)
     await eventually(async () =>
       expect((await stack.skus()).filter((sku) => sku.startsWith('BULK-'))).toHaveLength(2_000),
@@ -52,7 +52,7 @@ describeWithPeers(`Python producer, our consumers${why}`, () => {
     expect(JSON.stringify(events)).toContain('BULK-')
   })
 
-  it('stores prices as Python stored them, rounded, including numbers in strings', async () => {
+  it('store prices and quantities as Python does: rounded, and also from strings', async () => {
     const written = [
       { price: 0.1 + 0.2, quantity: 3 },
       { price: 10 / 3, quantity: '50' },
@@ -74,7 +74,7 @@ describeWithPeers(`Python producer, our consumers${why}`, () => {
     expect(await stack.deadLetters('create_item')).toEqual([])
   })
 
-  it('gets text that is not JSON when the list is too large for one message, while our own producer lists it', async () => {
+  it('reply with an error text if the list is too large for one message, while our own producer can list it', async () => {
     const count = (await stack.skus()).length
     const rows = Array.from({ length: 20_000 }, (_, n) => Object.values(item(n)))
     await stack.pool.query('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
@@ -85,7 +85,7 @@ describeWithPeers(`Python producer, our consumers${why}`, () => {
     expect((await call(`${stack.http}/order_processing`)).body).toHaveLength(count + 20_000)
   })
 
-  it('dead-letters a Python message with a duplicate sku', async () => {
+  it('dead-letter a Python message with a duplicate sku', async () => {
     await peerProducer(stack, 'create-item', '--sku', 'TWICE')
     await peerProducer(stack, 'create-item', '--sku', 'TWICE')
     await eventually(async () =>
@@ -94,7 +94,7 @@ describeWithPeers(`Python producer, our consumers${why}`, () => {
   })
 })
 
-describeWithPeers(`our producer, Python consumers${why}`, () => {
+describeWithPeers(`our producer with Python consumers${why}`, () => {
   let stack: Stack
   const running: { stop(): Promise<void> }[] = []
   afterEach(async () => {
@@ -102,7 +102,7 @@ describeWithPeers(`our producer, Python consumers${why}`, () => {
     await stack.stop()
   })
 
-  it('all four', async () => {
+  it('works with all four consumers replaced', async () => {
     stack = await startStack('parity_all', { services: [] })
     running.push(await peerConsumers(stack, QUEUES))
     await stack.start('producer')
@@ -117,11 +117,11 @@ describeWithPeers(`our producer, Python consumers${why}`, () => {
     for (const name of SERVICES) if (name !== service) await stack.start(name)
     await stack.ready()
     await seedCalls(stack)
-    // The peer prints the event after the work is done.
+    // The peer prints the event after it has processed the message.
     await eventually(() => expect(peer.events).toContainEqual(expect.objectContaining({ event: 'message', queue })))
   })
 
-  it('gets a correct listing from a Python consumer four with filters and pages', async () => {
+  it('returns correct filtered listings and pages with a Python consumer four', async () => {
     stack = await startStack('parity_filters', { services: ['consumer_one', 'consumer_two', 'consumer_three'] })
     running.push(await peerConsumers(stack, ['order_processing']))
     await stack.start('producer')
@@ -133,11 +133,11 @@ describeWithPeers(`our producer, Python consumers${why}`, () => {
   })
 })
 
-describeWithPeers(`a table and queues made by Python${why}`, () => {
+describeWithPeers(`a table created by Python${why}`, () => {
   let stack: Stack
   afterEach(async () => await stack.stop())
 
-  it('are adopted with their rows, and still work for Python', async () => {
+  it('is adopted with its rows, and still works for Python', async () => {
     stack = await startStack('parity_adopt', { services: [], migrate: false })
     await stack.pool.query(
       'CREATE TABLE inventory (id INTEGER NOT NULL AUTO_INCREMENT, sku VARCHAR(20), name VARCHAR(100), label VARCHAR(50), price FLOAT, quantity INTEGER, PRIMARY KEY (id), UNIQUE (sku)) DEFAULT CHARSET=latin1',

@@ -1,4 +1,4 @@
-// Independent Python programs, written with pika, that stand in for the Python suite. This file finds and runs them.
+// Finds and runs independent Python programs, written with pika, that take the place of the Python suite.
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,10 +11,12 @@ const PYTHON = '/usr/bin/python3'
 const PACKAGES = ['python3-pika', 'python3-pymysql', 'python3-sqlalchemy']
 const OURS = join(ROOT, 'acceptance/test/python')
 
-/** Why the peers cannot run here. Undefined when they can. */
+/** The reason why the peers cannot run here, or undefined. */
 export function withoutPeers(): string | undefined {
   if (!existsSync(DIRECTORY)) return `there are no peers in ${DIRECTORY}`
-  return canImport() ? undefined : `apt-get install ${PACKAGES.join(' ')} brings what is missing`
+  return canImport()
+    ? undefined
+    : `Python packages are missing (to install them: apt-get install ${PACKAGES.join(' ')})`
 }
 
 function canImport(): boolean {
@@ -39,7 +41,8 @@ const brokerArguments = ({ space: { rabbitmq } }: Stack) => [
   String(rabbitmq.port),
   '--user',
   rabbitmq.username,
-  `--password=${rabbitmq.password}`, // in one argument, because a password may begin with "-"
+  // In one argument, because a password may begin with "-".
+  `--password=${rabbitmq.password}`,
   '--vhost',
   rabbitmq.vhost,
 ]
@@ -75,7 +78,7 @@ export async function peerConsumers(stack: Stack, queues: readonly string[]): Pr
   const deadline = Date.now() + 20_000
   while (!peer.events.some(({ event }) => event === 'ready')) {
     if (Date.now() > deadline)
-      throw new Error(`the Python consumers did not get ready: ${JSON.stringify(peer.events)} ${peer.errors()}`)
+      throw new Error(`the Python consumers did not become ready: ${JSON.stringify(peer.events)} ${peer.errors()}`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
   return {

@@ -1,4 +1,4 @@
-// The Postman collection passes against the suite repeatedly, leaves nothing behind, and fails when a response is wrong.
+// The Postman collection passes against the suite repeatedly, deletes its items, and fails if a response is not as expected.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,12 +13,12 @@ describe('the Postman collection', () => {
   })
   afterAll(async () => await stack.stop())
 
-  it.each(['on a clean table', 'again'])('passes %s, and deletes what it stored', async () => {
+  it.each(['on a clean table', 'again'])('passes %s, and deletes its items', async () => {
     expect(await runNewman(stack.http)).toEqual({ code: 0, output: expect.any(String) })
     expect(await stack.skus()).toEqual([])
   })
 
-  it('fails when a response is wrong', async () => {
+  it('fails if a response is not as expected', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ims-postman-'))
     const broken = join(directory, 'broken.json')
     const collection = readFileSync(join(ROOT, 'docs/ims.postman_collection.json'), 'utf8')

@@ -1,4 +1,5 @@
-// The Postman collection covers what the producer serves, and every request checks its response. (Another test runs it against the suite.)
+// The Postman collection covers every route of the producer, and every request checks its response.
+// postman.acceptance.test.ts runs it against the suite.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Script } from 'node:vm'
@@ -54,7 +55,7 @@ function served(): string[] {
   const route = z.object({ path: z.string(), stack: z.array(z.object({ method: z.string().optional() })) })
   const layers = z.array(z.object({ route: route.optional() })).parse(router.stack)
   return layers.flatMap(({ route }) =>
-    // A handler without a method answers all other methods with 405.
+    // A handler without a method responds to all other methods with 405.
     (route?.stack ?? []).map(({ method }) => `${method?.toUpperCase() ?? '405'} ${route?.path}`),
   )
 }
@@ -69,7 +70,7 @@ describe('the Postman collection', () => {
     expect(asked).toEqual(expect.arrayContaining(served()))
   })
 
-  it('sees every status that is possible without a failure of a server', () => {
+  it('expects every status that is possible while all servers work', () => {
     const statuses = new Set(requests.flatMap(statusesOf))
     expect([...statuses].sort()).toEqual([200, 201, 202, 400, 404, 405, 409, 413, 415, 422])
   })
@@ -108,7 +109,7 @@ describe('the Postman collection', () => {
       expect([key, value !== '' || scripts.includes(`collectionVariables.set('${key}'`)]).toEqual([key, true])
   })
 
-  it('starts at the address of npm run up, and says how to run it', () => {
+  it('uses the address of npm run up by default, and explains how to run it', () => {
     expect(variable[0]).toMatchObject({ key: 'baseUrl', value: `http://127.0.0.1:${httpEnvironment.parse({}).port}` })
     expect(info.description).toContain('newman run docs/ims.postman_collection.json')
   })

@@ -1,4 +1,4 @@
-// Each log line about a message, in all services, has the id of the HTTP request that sent the message.
+// Every log line about a message, in all services, has the id of the HTTP request that sent the message.
 import { execFile, execFileSync } from 'node:child_process'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -21,7 +21,7 @@ describe('the request id', () => {
   }, 2 * MINUTE_MS)
   afterAll(async () => await stack.stop())
 
-  /** The log lines that name the message: the service, the text, and the request id that each has for it. */
+  /** The log lines that name the message, each with its service, its text, and its request id for this message. */
   const linesOf = (id: string) =>
     SERVICES.flatMap((service) =>
       stack
@@ -51,9 +51,9 @@ describe('the request id', () => {
     ['/stock_adjustment', 'consumer_three', { sku: item(1).sku, change: -1, reason: 'sold' }],
     ['/stock_management', 'consumer_three', { sku: item(2).sku }],
   ])(
-    'is in each line about the message of %s',
+    'is in every log line about the message of %s',
     async (path, service, json) => {
-      const requestId = `way.of${path.replace('/', '-')}`
+      const requestId = `request.of${path.replace('/', '-')}`
       const id = idIn(await sent(path, requestId, json))
       await eventually(() => {
         const lines = linesOf(id)
@@ -67,7 +67,7 @@ describe('the request id', () => {
   )
 
   it.each(['/order_processing?sku=a', '/movements', '/messages/018f0000-0000-7000-8000-000000000000'])(
-    'is in each line about the query of %s',
+    'is in every log line about the query of %s',
     async (path) => {
       const requestId = `query-${path.length}`
       expect((await sent(path, requestId)).status).toBe(200)
@@ -81,7 +81,7 @@ describe('the request id', () => {
   )
 
   it(
-    'is in the lines about a refusal, its dead letter and its redrive, and is shown with the dead letter',
+    'is in the log lines about a refusal, a dead letter and a redrive, and is shown with the dead letter',
     async () => {
       expect((await sent('/create_item', 'first', item(3), { Prefer: 'wait=20' })).status).toBe(201)
       const id = idIn(await sent('/create_item', 'second', item(3)))
@@ -96,19 +96,19 @@ describe('the request id', () => {
       await eventually(() =>
         expect(linesOf(id).filter(({ message }) => message === deadLettered.message)).toHaveLength(2),
       )
-      const told = idIn(await sent('/create_item', 'third', item(3), { Prefer: 'wait=20' }))
+      const reported = idIn(await sent('/create_item', 'third', item(3), { Prefer: 'wait=20' }))
       const message = 'message refused: its sender was told'
       await eventually(() =>
-        expect(linesOf(told)).toContainEqual({ service: 'consumer_two', message, requestId: 'third' }),
+        expect(linesOf(reported)).toContainEqual({ service: 'consumer_two', message, requestId: 'third' }),
       )
       expect(linesOf(id).filter(({ requestId }) => requestId !== 'second')).toEqual([])
-      expect(linesOf(told).filter(({ requestId }) => requestId !== 'third')).toEqual([])
+      expect(linesOf(reported).filter(({ requestId }) => requestId !== 'third')).toEqual([])
     },
     3 * MINUTE_MS,
   )
 
   it(
-    'is found in the log by the commands of docs/metrics.md, and so is who sends bad requests',
+    'is found by the commands of docs/metrics.md, which also find the addresses of clients that send bad requests',
     async () => {
       const page = readFileSync(join(ROOT, 'docs/metrics.md'), 'utf8')
       const [byId = '', byAddress = ''] = codeBlocks(page.slice(page.indexOf('\n## Log')), 'sh')

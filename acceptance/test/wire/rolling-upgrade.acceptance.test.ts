@@ -1,4 +1,4 @@
-// A rolling upgrade: processes of the previous version and the Python suite's statements keep working during and after
+// Rolling upgrade: processes of the previous version and the statements of the Python suite keep working during and after
 // the current migration.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { RowDataPacket } from 'mysql2/promise'
@@ -17,7 +17,7 @@ const WAIT = { Prefer: 'wait=60' }
 const earlier = earlierVersion()
 const why = 'missing' in earlier ? earlier.missing : undefined
 
-/** Clients that create, list and delete items from number `from` on, and record what is stored. Each stops at the first wrong response. */
+/** Starts clients that create, list and delete items from number `from` on, and record the stored skus. Each stops at the first wrong response. */
 function startClients(stack: Stack, from = 0) {
   const stored = new Set<string>()
   let on = true
@@ -90,7 +90,7 @@ function startPeer({ pool }: Stack) {
 
 const run = why === undefined ? describe : describe.skip
 
-run(`a rolling upgrade from the version before the last change of the schema${why ? ` (skipped: ${why})` : ''}`, () => {
+run(`a rolling upgrade from the version before the last schema change${why ? ` (skipped: ${why})` : ''}`, () => {
   let old: Sources
   let stack: Stack
   beforeAll(async () => {
@@ -102,7 +102,7 @@ run(`a rolling upgrade from the version before the last change of the schema${wh
     old?.remove()
   })
 
-  it('loses nothing, dead-letters nothing and answers every request before, during and after the migration, with old and new processes', async () => {
+  it('loses no item, dead-letters nothing and serves every request before, during and after the migration', async () => {
     const olds = CONSUMERS.map((name) => stack.service(name))
     const clients = startClients(stack)
     const peer = startPeer(stack)
@@ -123,7 +123,7 @@ run(`a rolling upgrade from the version before the last change of the schema${wh
     expect(new Set(await stack.skus())).toEqual(new Set([...clients.stored, ...peer.stored]))
   })
 
-  it('keeps working while an operator widens the ids, and with ids beyond the range of INT', async () => {
+  it('keeps working while an operator widens the id column, and with ids beyond the range of INT', async () => {
     const clients = startClients(stack, 1_000_000)
     await clients.more()
     await stack.pool.query('ALTER TABLE inventory MODIFY id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT')

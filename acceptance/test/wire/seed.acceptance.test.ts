@@ -16,7 +16,7 @@ describe('the suite', () => {
   })
   afterAll(async () => await stack.stop())
 
-  it('answers the original suite’s four calls with its four responses', async () => {
+  it('responds to the four calls of the original suite as the original did', async () => {
     const health = await call(`${stack.http}/healthcheck`)
     expect(health).toMatchObject({ status: 200, body: { message: 'Health check message sent' } })
     expect(health.headers.get('content-type')).toMatch(/^application\/json/)
@@ -42,17 +42,17 @@ describe('the suite', () => {
     await eventually(async () => expect((await call(`${stack.http}/order_processing`)).body).toEqual([]))
   })
 
-  it('answers as documented when the four calls of the README, or of up’s banner, are pasted at once', async () => {
+  it('responds as documented when the four calls of the README, or those that npm run up prints, are pasted at once', async () => {
     const [, block = ''] =
       /^## Use it\n\n<!--[^\n]*-->\n```sh\n(.*?)```/ms.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? []
     const pasted = async (lines: string) => (await promisify(execFile)('bash', ['-c', lines])).stdout
     const comments = block.matchAll(/^# (.*)$/gm)
-    const answers = [...comments].map(([, answer]) => answer).join('')
-    expect(answers).toContain('[{"sku"')
+    const responses = [...comments].map(([, answer]) => answer).join('')
+    expect(responses).toContain('[{"sku"')
     expect(await pasted(block.replaceAll('curl ', 'curl -s ').replaceAll('http://127.0.0.1:5000', stack.http))).toBe(
-      answers,
+      responses,
     )
-    expect(await pasted(callsToTry(stack.http).join('\n'))).toBe(answers)
+    expect(await pasted(callsToTry(stack.http).join('\n'))).toBe(responses)
   })
 
   it('returns the outcome of a command to a client that sends Prefer: wait', async () => {
@@ -61,7 +61,7 @@ describe('the suite', () => {
     expect(created).toMatchObject({ status: 201, body: item(1) })
     expect(created.headers.get('preference-applied')).toMatch(/^wait=30/)
     expect(await call(`${stack.http}/create_item`, { json: item(1), headers: wait })).toMatchObject({ status: 409 })
-    // The outcome of that command went to its sender. Nobody waits for this one.
+    // The sender of that command received its outcome. No client waits for the outcome of this one.
     expect(await call(`${stack.http}/create_item`, { json: { ...item(1), quantity: 7 } })).toMatchObject({
       status: 200,
     })
@@ -78,7 +78,7 @@ describe('the suite', () => {
     })
   })
 
-  it('answers 202 when the wait time is over before the outcome is known', async () => {
+  it('returns 202 if the wait time ends before the outcome is known', async () => {
     stack.service('consumer_two').kill('SIGSTOP')
     try {
       const accepted = await call(`${stack.http}/create_item`, { json: item(2), headers: { Prefer: 'wait=1' } })

@@ -1,5 +1,5 @@
-// Stock under load: one item, two replicas of consumer three of which one is killed, thousands of changes, many sent
-// twice. Each change counts once.
+// Stock under load: thousands of changes of one item, many of them sent twice, while one of two replicas of consumer three
+// is killed. Each change is applied once.
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually, runToEnd } from 'testkit'
@@ -37,7 +37,7 @@ describe('changes of one hot item', () => {
     for (let n = 0; n < CHANGES; n += 1) {
       const messageId = randomUUID()
       send(messageId)
-      // Twice at once, so that both replicas may have the same message.
+      // Twice in a row, so that both replicas may get the same message.
       if (n % 5 === 0) send(messageId)
       if (n === CHANGES / 2) stack.service('consumer_three').kill('SIGKILL')
     }
@@ -50,7 +50,7 @@ describe('changes of one hot item', () => {
     expect(await count('movement')).toBe(STOCK)
     expect((await call(`${stack.http}/order_processing?sku=${sku}`)).body).toEqual([{ ...item, quantity: 0 }])
     const letters: DeadLetter[] = []
-    // A dead letter is sent after its verdict was recorded.
+    // A dead letter is published after its verdict is recorded.
     await eventually(async () => {
       letters.push(...(await stack.deadLetters('stock_adjustment')))
       expect(new Set(letters.map(({ messageId }) => messageId)).size).toBe(CHANGES - STOCK)
@@ -81,7 +81,7 @@ describe('changes of one hot item', () => {
     expect(last).toMatchObject([{ change: 5, quantityBefore: 0, quantityAfter: 5, requestId: 'r-5', by: null }])
   })
 
-  it('are decided again after a redrive, which reports each outcome, as does the message by its id', async () => {
+  it('are processed again after a redrive, and the redrive and the status of a message report the outcomes', async () => {
     const run = async (program: string, ...args: string[]) => {
       const command = [process.execPath, `${ROOT}producer/src/${program}.ts`, ...args] as const
       const { code, out } = await runToEnd({ command, env: { PATH: process.env.PATH, ...stack.env } })

@@ -26,7 +26,7 @@ async function suite(environment: Record<string, string> = {}) {
 }
 
 describe('POST /stock_adjustment', () => {
-  it('answers 200 once the message is stored, and returns its id', async () => {
+  it('returns 200 and the message id once the message is stored', async () => {
     const { app, sent } = appUnderTest()
     const response = await request(app)
       .post('/stock_adjustment')
@@ -36,7 +36,7 @@ describe('POST /stock_adjustment', () => {
     expect(sent('stock_adjustment')).toEqual([sold])
   })
 
-  it('with Prefer: wait answers 201 with the quantity after the change', async () => {
+  it('returns 201 with the new quantity to a client that sends Prefer: wait', async () => {
     const { post } = await suite()
     await post('/create_item', apple)
     const response = await post('/stock_adjustment', sold)
@@ -46,14 +46,14 @@ describe('POST /stock_adjustment', () => {
 
   it.each([
     [
-      'more than there is',
+      'more than the stock',
       { change: -51 },
       409,
       'insufficient-stock',
       /the change is -51, but the quantity of sku .* is 50\.$/,
     ],
-    ['more than the column holds', { change: 2_147_483_647 }, 409, 'quantity-too-large', /2147483697/],
-    ['an item that there is not', { sku: 'x' }, 404, 'unknown-sku', /there is no item with sku "x"\.$/],
+    ['a change above the maximum of the column', { change: 2_147_483_647 }, 409, 'quantity-too-large', /2147483697/],
+    ['an unknown item', { sku: 'x' }, 404, 'unknown-sku', /there is no item with sku "x"\.$/],
   ])('rejects %s', async (_, change, status, kind, detail) => {
     const { post } = await suite()
     await post('/create_item', apple)
@@ -71,7 +71,7 @@ describe('POST /stock_adjustment', () => {
     [{ ...sold, sku: null }, ['sku']],
     [{ ...sold, reason: '' }, ['reason']],
     [{ ...sold, reason: 'r'.repeat(101) }, ['reason']],
-  ])('answers 400 and names each bad member: %j', async (body, members) => {
+  ])('returns 400 and names each invalid member: %j', async (body, members) => {
     const { app, sent } = appUnderTest()
     const response = await request(app).post('/stock_adjustment').send(body)
     expect(response.status).toBe(400)
@@ -81,7 +81,7 @@ describe('POST /stock_adjustment', () => {
 })
 
 describe('GET /movements', () => {
-  it('lists who changed what, with pages', async () => {
+  it('lists changes with their client and request id, with pages', async () => {
     const key = createHash('sha256').update('secret').digest('hex')
     const { app } = await suite({ API_KEYS: `shop read,write ${key}` })
     const asShop = request.agent(app).set('X-API-Key', 'secret').set('Prefer', 'wait=5')
@@ -102,12 +102,12 @@ describe('GET /movements', () => {
 })
 
 describe('GET /messages/{id}', () => {
-  it('reports what was applied and what was rejected, with the history', async () => {
+  it('reports an applied and a refused message, with the history', async () => {
     const { app, post, measured } = await suite()
     const created = (await post('/create_item', apple)).headers['message-id']
     const refused = (await post('/create_item', apple)).headers['message-id']
     const applied = await request(app).get(`/messages/${created}`)
-    // One series for all ids.
+    // All ids share one metric series.
     expect(measured.at(-1)?.labels.route).toBe('/messages/:id')
     const verdict = { queue: 'create_item', redrives: 0, outcome: 'created', error: null, at: expect.any(String) }
     expect(applied.status).toBe(200)
@@ -133,10 +133,10 @@ describe('GET /messages/{id}', () => {
     return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`
   }
   it.each([
-    ['is too young to be forgotten', sentAt(Date.parse(AT) + 61_000), AT, false],
+    ['is too recent to be forgotten', sentAt(Date.parse(AT) + 61_000), AT, false],
     ['may be forgotten: it is as old as the oldest verdict', sentAt(Date.parse(AT)), AT, true],
-    ['may be forgotten: nothing is remembered', sentAt(Date.parse(AT)), null, true],
-    ['may be forgotten: its id tells no time', 'anything', AT, true],
+    ['may be forgotten: there are no verdicts', sentAt(Date.parse(AT)), null, true],
+    ['may be forgotten: its id contains no time', 'anything', AT, true],
   ])('lists the possible states of an unknown message: it %s', async (_, id, remembersSince, isPossiblyForgotten) => {
     const { app, rabbitmq } = appUnderTest()
     const body = Buffer.from(JSON.stringify({ verdicts: [], remembersSince }))
@@ -150,7 +150,7 @@ describe('GET /messages/{id}', () => {
     )
   })
 
-  it('answers 400 for an invalid message id', async () => {
+  it('returns 400 for an invalid message id', async () => {
     const { app } = await suite()
     for (const id of ['x'.repeat(256), '%', '%c0%af'])
       expect([id, (await request(app).get(`/messages/${id}`)).status]).toEqual([id, 400])

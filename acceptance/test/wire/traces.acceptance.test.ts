@@ -1,4 +1,4 @@
-// One message, one trace: the spans that the services export to a real OTLP receiver.
+// Each message has one trace. Checks the spans that the services export to an OTLP receiver.
 import { execFile } from 'node:child_process'
 import { createServer } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
@@ -14,10 +14,10 @@ const PRODUCER = 4
 const CONSUMER = 5
 const item = { name: 'Tropicana Apple Juice', label: 'juice', price: 25, quantity: 50 }
 
-/** The context of a client that takes part in the trace. Each test has its own trace id. */
+/** The header with the trace context of a client. Each test has its own trace id. */
 const parentOf = (traceId: string) => ({ traceparent: `00-${traceId}-00f067aa0ba902b7-01` })
 
-describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
+describe('the suite with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
   let stack: Stack
   let receiver: Awaited<ReturnType<typeof startOtlpReceiver>>
   beforeAll(async () => {
@@ -30,7 +30,7 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
   }, 3 * MINUTE_MS)
 
   const ofTrace = (traceId: string) => receiver.spans.filter((span) => span.traceId === traceId)
-  /** The spans of the trace once `names` are among them. */
+  /** Waits until the trace has spans with these names, and returns all its spans. */
   const trace = async (traceId: string, names: readonly string[]) => {
     await eventually(() => expect(ofTrace(traceId).map(({ name }) => name)).toEqual(expect.arrayContaining([...names])))
     return ofTrace(traceId)
@@ -40,7 +40,7 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
     if (found === undefined) throw new Error(`no span ${name}`)
     return found
   }
-  /** What the command prints. It exits with 1 if a message is a dead letter again. */
+  /** Runs the redrive command and resolves with its output. It exits with 1 if a message is dead-lettered again. */
   const redrive = (queue: string) =>
     new Promise<string>((resolve) => {
       const command = [`${ROOT}producer/src/dead-letters.ts`, 'redrive', queue, '--all']
@@ -61,27 +61,27 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
       expect(answer.status).toBe(201)
       const back = 'process (temporary)'
       const spans = await trace(traceId, ['POST /create_item', 'transaction', back])
-      const way = ['POST /create_item', 'send create_item', 'process create_item', 'transaction'].map((name) =>
+      const path = ['POST /create_item', 'send create_item', 'process create_item', 'transaction'].map((name) =>
         named(spans, name),
       )
-      expect(way.map(({ service, kind }) => [service, kind])).toEqual([
+      expect(path.map(({ service, kind }) => [service, kind])).toEqual([
         ['producer', SERVER],
         ['producer', PRODUCER],
         ['consumer_two', CONSUMER],
         ['consumer_two', CLIENT],
       ])
-      expect(way.map(({ parentSpanId }) => parentSpanId)).toEqual([
+      expect(path.map(({ parentSpanId }) => parentSpanId)).toEqual([
         '00f067aa0ba902b7',
-        ...way.slice(0, -1).map(({ spanId }) => spanId),
+        ...path.slice(0, -1).map(({ spanId }) => spanId),
       ])
-      expect(named(spans, 'send (temporary)').parentSpanId).toBe(way[2]?.spanId)
+      expect(named(spans, 'send (temporary)').parentSpanId).toBe(path[2]?.spanId)
       expect(named(spans, back)).toMatchObject({
         service: 'producer',
         parentSpanId: named(spans, 'send (temporary)').spanId,
       })
       const messageId = answer.headers.get('message-id')
-      for (const span of way.slice(0, 3)) expect(span.attributes['messaging.message.id']).toBe(messageId)
-      expect(way[0]?.attributes['ims.request.id']).toBe('request-1')
+      for (const span of path.slice(0, 3)) expect(span.attributes['messaging.message.id']).toBe(messageId)
+      expect(path[0]?.attributes['ims.request.id']).toBe('request-1')
     },
     3 * MINUTE_MS,
   )
@@ -186,7 +186,7 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
   )
 })
 
-describe('with a receiver that', () => {
+describe('the producer with a receiver that', () => {
   const hanging = createServer(() => {})
   beforeAll(() => new Promise<void>((resolve) => hanging.listen(0, '127.0.0.1', resolve)))
   afterAll(() => {
@@ -198,7 +198,7 @@ describe('with a receiver that', () => {
     ['cannot be reached', () => 'http://127.0.0.1:9'],
     ['never responds', () => endpointOf(hanging)],
   ])(
-    '%s, works, logs the failure once, and stops in time',
+    '%s works, logs the failure once, and exits with 0',
     async (_, endpoint) => {
       const stack = await startStack('traces-unreachable', {
         services: ['consumer_one', 'producer'],

@@ -1,8 +1,8 @@
-// What every container of the suite must have: only the rights that it needs, resource requests, and a limit.
+// The restrictions, resource requests and limits that every container of the suite must have.
 import { expect } from '@jest/globals'
 
-/** For `toMatchObject`. */
-export const LEAST_RIGHTS = {
+/** A pattern for `toMatchObject`. */
+export const RESTRICTIONS = {
   securityContext: {
     allowPrivilegeEscalation: false,
     readOnlyRootFilesystem: true,

@@ -1,4 +1,4 @@
-// The setup of a run: real servers, the replicas of all services, each behind its own proxies, and triggers that count effects.
+// The setup of a run: real servers, replicas of all services, each behind its own proxies, and triggers that count effects.
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { eventually, leanNode, type Mysql, type Servers, startTcpProxy, type TcpProxy, testSpace } from 'testkit'
@@ -16,7 +16,7 @@ export const WRITERS = [
   'consumer_three#2',
   'consumer_three#3',
 ] as const
-/** At least two processes of each consumer. */
+/** All processes: one producer, and at least two processes of each consumer. */
 export const REPLICAS: readonly ReplicaName[] = [
   ...new Set<ReplicaName>([...SERVICES, 'consumer_one#2', ...WRITERS, 'consumer_four#2']),
 ]
@@ -26,7 +26,7 @@ const DATABASE_REPLICAS: readonly ReplicaName[] = [...WRITERS, 'consumer_four', 
 export const replicasOf = (service: ServiceName): ReplicaName[] =>
   REPLICAS.filter((name) => name === service || name.startsWith(`${service}#`))
 
-/** Timeouts of the services, short enough that a fault of a second has an effect. */
+/** Short timeouts of the services, so that a fault of one second has an effect. */
 const IMPATIENT = {
   RABBITMQ_RECONNECT_MOST_MS: '1000',
   RABBITMQ_HEARTBEAT_S: '2',
@@ -38,23 +38,23 @@ const IMPATIENT = {
   MYSQL_RETRY_MOST_MS: '1000',
 }
 
-export interface World {
+export interface Testbed {
   readonly stack: Stack
   /** The processes of the suite. */
   readonly replicas: readonly ReplicaName[]
   /** The proxy of each service to the broker. */
   readonly amqp: ReadonlyMap<ReplicaName, TcpProxy>
-  /** The proxy to the database of each service that uses it; none if the database is a cluster. */
+  /** The proxy to the database of each service that uses it. Empty if the database is a cluster. */
   readonly mysql: ReadonlyMap<ReplicaName, TcpProxy>
-  /** The nodes of the database cluster; none on a single server. */
+  /** The nodes of the database cluster. Empty if there is a single server. */
   readonly cluster: readonly Mysql[]
   /** The database account that only the services use. */
   readonly account: Account
   /** Restarts a service that has ended. */
   restart(name: ReplicaName): Promise<void>
-  /** Highest resident memory of each service so far, in bytes. */
+  /** The highest resident memory of each service so far, in bytes. */
   readonly peakBytes: ReadonlyMap<ReplicaName, number>
-  /** Deliveries that a consumer recognised as already applied, over all processes of a run. */
+  /** The number of deliveries that consumers recognised as already applied, summed over all processes of a run. */
   repeated(): number
   stop(): Promise<void>
 }
@@ -66,23 +66,23 @@ export interface Account {
 
 const SAMPLED_EVERY_MS = 1_000
 
-export interface WorldOptions {
+export interface TestbedOptions {
   /** A change of the services' code. */
   readonly mutation?: Mutation | undefined
   /** The nodes of a database cluster, starting with the one in the servers. Each service gets the list of all nodes. */
   readonly cluster?: readonly Mysql[] | undefined
   readonly replicas?: readonly ReplicaName[]
-  /** Ends the start, which then rejects. */
+  /** Aborts the start, which then rejects. */
   readonly interrupted?: AbortSignal | undefined
   /** Additional or different variables of the services. */
   readonly env?: Readonly<Record<string, string>>
 }
 
 /** Starts the whole suite on `servers`, each process behind its own proxies. */
-export async function startWorld(
+export async function startTestbed(
   servers: Servers,
-  { mutation, cluster = [], replicas = REPLICAS, interrupted, env = IMPATIENT }: WorldOptions = {},
-): Promise<World> {
+  { mutation, cluster = [], replicas = REPLICAS, interrupted, env = IMPATIENT }: TestbedOptions = {},
+): Promise<Testbed> {
   const space = await testSpace(servers, 'fault ledger')
   const amqp = await proxies(replicas, space.rabbitmq)
   const behindProxies = DATABASE_REPLICAS.filter((name) => replicas.includes(name))
@@ -95,7 +95,7 @@ export async function startWorld(
   const starting = startStackOn(servers, space, {
     services: replicas,
     interrupted,
-    // As in a container, where memory is scarce.
+    // The same memory options as in a container.
     env: { ...leanNode, ...env },
     envOf: (name) => ({
       ...port('RABBITMQ_PORT', amqp.get(name)),
@@ -155,9 +155,9 @@ async function proxies(
 const port = (variable: string, proxy: TcpProxy | undefined): Record<string, string> =>
   proxy === undefined ? {} : { [variable]: String(proxy.port) }
 
-/** Resolves when every service is ready. Rejects, naming those that are not, when that takes too long. */
+/** Resolves when every service is ready. Rejects on a timeout, and names a service that is not ready. */
 export async function allReady(
-  { stack, replicas }: Pick<World, 'stack' | 'replicas'>,
+  { stack, replicas }: Pick<Testbed, 'stack' | 'replicas'>,
   withinMs: number,
   interrupted?: AbortSignal,
 ): Promise<void> {
@@ -173,7 +173,7 @@ export async function allReady(
   )
 }
 
-/** Samples memory, and counters that end with their process. */
+/** Samples the memory and the counters of the services, because the counters are lost when a process ends. */
 function sampling(stack: Stack, replicas: readonly ReplicaName[]) {
   const peakBytes = new Map<ReplicaName, number>()
   const repeatedByPid = new Map<number, number>()
@@ -195,7 +195,7 @@ function sampling(stack: Stack, replicas: readonly ReplicaName[]) {
   }
 }
 
-/** Resident memory of a process, 0 if it has ended. */
+/** The resident memory of a process, or 0 if it has ended. */
 export function residentBytes(pid: number): number {
   try {
     return 1024 * Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)

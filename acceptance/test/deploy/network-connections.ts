@@ -1,8 +1,8 @@
-// Which connections between pods the network policies allow, on both of their ends.
+// Computes which connections between pods the network policies allow.
 import { z } from 'zod'
 import { type Manifest, selects, type Workload } from './manifests.ts'
 
-/** What a NetworkPolicy allows, and to which pods it applies, in the forms that these manifests use. */
+/** A pod selector, in the forms that these manifests use. */
 const podSelector = z.strictObject({
   matchLabels: z.record(z.string(), z.string()).default({}),
   matchExpressions: z
@@ -11,7 +11,7 @@ const podSelector = z.strictObject({
 })
 type Pods = Pick<Workload, 'name' | 'labels'>
 
-/** The workloads among `all` whose pods the selector selects. */
+/** The workloads of `all` whose pods match the selector. */
 export const selectedFrom = <T extends Pods>(
   all: readonly T[],
   { matchLabels, matchExpressions }: z.output<typeof podSelector>,
@@ -35,7 +35,7 @@ export const networkPolicy = z.object({
 })
 
 /** Every connection between two workloads, such as `producer → rabbitmq:5672`, that the policies allow for `direction`. */
-export function waysBy(
+export function connectionsBy(
   policies: readonly Pick<Manifest, 'spec'>[],
   workloads: readonly Pods[],
   direction: 'ingress' | 'egress',
