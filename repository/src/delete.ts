@@ -14,7 +14,7 @@ type Sku = string | null
 type Delete = Command<{ readonly sku: Sku }>
 type RecordedOutcome = 'deleted' | 'unknown-sku'
 
-/** After a batch that had to run again, this many are looked up in the inbox at once. */
+/** After a batch had to run again, this many further batches read the inbox first. */
 const CAREFUL_BATCHES = 10
 
 /** Applies deletes, a batch in one transaction. See Inventory.delete. */
