@@ -316,7 +316,7 @@ describe('the overlays', () => {
       expect(wanted(100_000, 2)).toBe(100_000)
     })
 
-    it('but not for messages in flight, nor for messages in a queue without a consumer', () => {
+    it('without counting messages in flight, or messages in a queue that has no consumer', () => {
       const lengths = triggers.filter(({ type }) => type === 'rabbitmq')
       expect(lengths.map(({ metadata }) => metadata.excludeUnacknowledged)).toEqual(lengths.map(() => 'true'))
       expect(wanted(100_000, 0)).toBe(0)
