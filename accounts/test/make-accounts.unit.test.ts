@@ -101,7 +101,7 @@ describe('accounts', () => {
     )
   })
 
-  it('lets consumers read only their queues and the producer only dead letters, and only the operator configure more than the lock queue', () => {
+  it('lets consumers read only their queues, the producer read only dead letters and configure only lock queues, and the operator do both everywhere', () => {
     const { permissions } = definitions.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
     expect(
       permissions.filter(({ configure }) => configure !== '^$').map(({ user, configure }) => [user, configure]),

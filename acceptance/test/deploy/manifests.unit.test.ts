@@ -99,7 +99,7 @@ describe('the consumers', () => {
   })
 
   it.each(CONSUMERS.filter(({ tables }) => !tables))(
-    '$name differs from them only in its name and in not using MySQL',
+    '$name differs from the others only in its name, and does not use MySQL',
     (consumer) => {
       const mysql = [
         /,\s*\{\s*"name": "MYSQL_USER",\s*"value": "C"\s*\}/,
