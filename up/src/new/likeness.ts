@@ -14,9 +14,9 @@ export interface Likeness {
 export const namesOf = (service: string): readonly [string, string] => [service, service.replaceAll('_', '-')]
 
 /**
- * Copies the text about the service `of` and inserts each copy after the equivalent text about `after`: whole paragraphs,
- * or consecutive lines within a paragraph that names several services. Text without an equivalent about `after` is not
- * copied. Paragraphs end with an empty line or with `---`.
+ * Copies the text about the service `of` and inserts each copy after the equivalent text about `after`. Copies whole
+ * paragraphs or, where no equivalent paragraph exists, the consecutive lines that name the service. Text without any
+ * equivalent about `after` is not copied. Paragraphs end with an empty line or with `---`.
  */
 export function likeLines(file: string, text: string, { of, after, rename }: Likeness): Piece[] {
   const paragraphs = text.split(/^(?:---)?\n/m)
