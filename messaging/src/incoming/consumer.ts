@@ -201,7 +201,7 @@ export class Consumer<Body, Result> {
     this.#measureHeld()
   }
 
-  /** Called after messages have left. Resumes reading when half of the limit is free. */
+  /** Called after messages were acknowledged or requeued. Resumes reading when half of the limit is free. */
   #left(): void {
     this.#measureHeld()
     if (this.#inFlight.bytes <= this.#inFlightMaxBytes / 2) this.#readOnNow()

@@ -77,7 +77,7 @@ export class OutcomeReporter<Body, Result> {
     return this.#stuck.notReady()
   }
 
-  /** Resolves when all messages have left, except those whose reply is being sent. */
+  /** Resolves when these messages are no longer in flight, except those whose reply is being sent. */
   async report(reported: readonly Reported<Held<Body>, Result>[]): Promise<void> {
     const plain: Held<Body>[] = []
     const others: Reported<Held<Body>, Result>[] = []
