@@ -2,7 +2,7 @@
 import type { Attempt } from './history.ts'
 import type { Found, Violation } from './ledger.ts'
 
-/** A row of the inventory, also if it was deleted later, as recorded by triggers. */
+/** A row of the inventory as recorded by triggers, even if it was deleted later. */
 export interface ItemFound {
   readonly id: number
   readonly sku: string

@@ -101,7 +101,7 @@ async function main(): Promise<number> {
 
 type Node = Pick<Rabbitmq, 'port' | 'ctl' | 'kill' | 'start'> & { readonly metricsPort: number }
 
-/** Makes a RabbitMQ node expose its metrics to Prometheus, also after each start. A private server does not expose them by default. */
+/** Makes a RabbitMQ node expose its metrics to Prometheus, now and after each restart. A private server does not expose them by default. */
 async function observed(node: Pick<Rabbitmq, 'port' | 'ctl' | 'kill' | 'start'>): Promise<Node> {
   const [metricsPort = 0] = await freePorts(1)
   const serveMetrics = () =>

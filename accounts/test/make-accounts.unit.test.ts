@@ -101,7 +101,7 @@ describe('accounts', () => {
     )
   })
 
-  it('lets consumers read only their queues and the producer only dead letters, and only the operator configure more than the lock queue', () => {
+  it('limits consumers to their queues, and the producer to dead letters and their lock queues; only the operator has no limit', () => {
     const { permissions } = definitions.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
     expect(
       permissions.filter(({ configure }) => configure !== '^$').map(({ user, configure }) => [user, configure]),

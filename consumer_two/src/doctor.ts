@@ -62,7 +62,7 @@ function parsed(args: readonly string[]) {
   }
 }
 
-/** The secret in `file`. Undefined when this process cannot read it, which the report then contains. */
+/** The secret in `file`. Undefined when this process cannot read the file. The report then says so. */
 function secret(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8').trim()

@@ -5,7 +5,7 @@ import type { Delivery, Handler, Outcome } from './handler.ts'
 import { requestIdOf } from './origin.ts'
 import type { Envelope } from './outgoing/publisher.ts'
 
-/** The default limit of the SDK, and of many backends. A batch may have 1,000 messages. */
+/** Maximum links of a span: the default of the SDK and of many backends. A batch can have more messages. */
 const LINKS_MAX = 128
 
 /** The context in which a message was last processed. The key is its headers: the same object from arrival to acknowledgement. */

@@ -263,7 +263,7 @@ describe('attemptAll: fixed bugs', () => {
     expect(kinds(await alone.outcomes)).toEqual([undefined, undefined, 'applied', 'applied'])
   })
 
-  it('tries messages of other rows for a minute, and no more once it is aborted', async () => {
+  it('tries messages of other rows for up to a minute, and stops when it is aborted', async () => {
     let waitedMs = 0
     const clock = { ...clockOf(quietService), nowMs: () => performance.now() + waitedMs }
     const givenUp = new AbortController()

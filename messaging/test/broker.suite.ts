@@ -330,7 +330,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(asked).toEqual([['next']])
     })
 
-    it('handles each query separately: a query that fails or takes long does not delay the others', async () => {
+    it('handles each query separately: a query that fails or is slow does not delay the others', async () => {
       let end = () => {}
       const ended = new Promise<void>((resolve) => {
         end = resolve

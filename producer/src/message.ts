@@ -17,7 +17,7 @@ import { stateOf } from './message-state.ts'
 const USAGE = `usage: npm run message -- <id>
 Exit codes: 0 applied · 2 refused · 3 unknown · 64 wrong arguments · 69 no answer · 78 wrong configuration · 130 interrupted`
 
-/** Also in docs/api.md. 1 is for unexpected errors. */
+/** The exit codes, which docs/api.md lists too. 1 is for unexpected errors. */
 const CODE = { applied: 0, refused: 2, unknown: 3, help: 0, usage: 64, noAnswer: 69, interrupted: 130 } as const
 
 /** Timeouts for the connection, and then for the reply from consumer four. */

@@ -61,7 +61,7 @@ describe('a CSV file of items', () => {
     expect(delimiter).toBe(',')
   })
 
-  it('returns the line on which a row begins, also after quoted line ends and empty lines', async () => {
+  it('returns the line on which a row begins, even after quoted line ends and empty lines', async () => {
     const content = `${HEADER}\nA,"Apple\nred",fruit,1.5,3\n\nB,"x\r\ny\r\n\rz",fruit,1.5,3\r\nC,Apple,fruit,x,3\n`
     for (const pieces of [1, 5, 65_536])
       expect(await rowsOf(content, { pieces })).toEqual([

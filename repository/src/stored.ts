@@ -11,7 +11,7 @@ export function assertChanged(answer: unknown, rows: number): void {
   if (data?.affectedRows !== rows) throw notOurs(`${data?.affectedRows ?? 'no'} rows instead of ${rows}`)
 }
 
-/** The same for new items. The response to another INSERT with the same number of rows has no id. */
+/** Like `assertChanged`, for new items. The response to an INSERT into another table with as many rows has no id. */
 export function assertItemsStored(answer: unknown, rows: number): void {
   assertChanged(answer, rows)
   if (okPacket.parse(answer).insertId === 0) throw notOurs('no id')

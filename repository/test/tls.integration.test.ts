@@ -1,4 +1,5 @@
-// MySQL over TLS: only to a server whose certificate is valid and names it. Any other server is refused with an error that names the variables to check.
+// MySQL over TLS: connects only to a server with a valid certificate for its host. Otherwise the error names the variables to
+// check.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

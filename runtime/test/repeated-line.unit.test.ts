@@ -21,7 +21,7 @@ it('writes a repeated line at once, then every 30 s with the number of lines tha
   ])
 })
 
-it('writes the first line of another cause at once, and that of any cause after a reset', () => {
+it('writes the first line of another cause at once, and the first line of any cause after a reset', () => {
   const { line: of } = line()
   expect([of.due('a'), of.due('b'), of.due('a')]).toEqual([1, 1, undefined])
   of.reset()

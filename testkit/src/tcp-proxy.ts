@@ -21,9 +21,9 @@ export interface TcpProxy {
   readonly passedBytes: number
   /** Sets the fault. Undefined ends it. */
   weather(weather: Weather | undefined): void
-  /** Resets all connections, or the `max` oldest. Returns how many. */
+  /** Resets all connections, or the `max` oldest. Returns the number of connections. */
   cut(max?: number): number
-  /** Closes the direction towards the server on all connections. The other direction stays open. Returns how many. */
+  /** Closes the direction towards the server on all connections. The other direction stays open. Returns the number of connections. */
   halfClose(): number
   /**
    * On each connection, forwards slightly less than half of the next chunk, in either direction, and then resets the

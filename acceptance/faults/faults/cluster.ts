@@ -3,7 +3,7 @@ import { allReady } from '../testbed.ts'
 import { becomesTrue } from './broker.ts'
 import type { Fault } from './fault.ts'
 
-/** The other nodes remove a node after five seconds. A statement that waits for it can take as long. */
+/** The other nodes remove a node after five seconds. A statement that waits for the removal can take equally long. */
 const READY_WITHIN_MS = 20_000
 
 /** The first node is never killed, because the ledger reads from it. */

@@ -37,7 +37,7 @@ export interface Scenario {
   /** Series of a healthy suite that are missing. */
   readonly without?: RegExp
   readonly firing: readonly Firing[]
-  /** Seconds between two values. With 60, each minute above stands for six. */
+  /** Seconds between two values, 10 by default. With 60, each minute in `series` and `firing` stands for six minutes. */
   readonly everyS?: number
 }
 
@@ -506,7 +506,7 @@ export const SCENARIOS: readonly Scenario[] = [
     ],
   },
   {
-    // Each minute stands for six: dead letters for 6 hours, none for 6 hours, then new ones, which another instance reports.
+    // Each minute stands for six minutes: dead letters for 6 hours, none for 6 hours, then new ones on another node.
     name: 'old dead letters are removed, and another RabbitMQ node reports new ones',
     series: {
       [deadLettersOn('r0')]: `7x${T * PER_MINUTE} 0x${T * PER_MINUTE} stale`,

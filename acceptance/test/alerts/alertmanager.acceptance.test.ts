@@ -163,7 +163,7 @@ function tests(program?: Program): void {
   }
 
   it.each(CAUSES.map((causes) => [causes.name, causes] as const))(
-    'leaves only the alerts active that report a cause: %s',
+    'suppresses alerts about symptoms, and leaves those about causes active: %s',
     async (_, { firing, reported }) => {
       await fire(firing, 'critical')
       await eventually(async () => {

@@ -391,7 +391,7 @@ function tests(program: { readonly path: string }): void {
     await page.getByText('There are no items yet.').waitFor()
   })
 
-  it('redrives and discards dead letters only if their number is confirmed, and shows how many were applied', async () => {
+  it('redrives and discards dead letters only if the user confirms their number, and shows how many were applied', async () => {
     const channel = stack.channel
     const send = (body: object | string) =>
       channel.sendToQueue('create_item', Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), {
@@ -555,7 +555,7 @@ function tests(program: { readonly path: string }): void {
         ).toBeGreaterThan(0)
       await page.locator('#createItem pre', { hasText: 'Tropicana Apple Juice' }).first().waitFor()
       await page.locator('#createItem td', { hasText: 'Example: wait=20' }).waitFor()
-      // axe takes long on this page.
+      // axe takes a long time on this page.
       if (scheme === 'light') expect(await accessibilityFaults(page)).toEqual([])
       expect(faults).toEqual([])
     }

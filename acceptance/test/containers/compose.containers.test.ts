@@ -339,7 +339,7 @@ describe('least privilege in RabbitMQ', () => {
       )
       const { tried, refused } = attempted.parse(JSON.parse(await runIn(service, script)))
       expect(tried).toHaveLength(Object.keys(queues).length * 6 + 4)
-      // A consumer may read its own queues. The producer may read dead letters, because operators use them through it.
+      // A consumer may read its own queues. The producer may read dead letters, because operators list and redrive them with it.
       const own = ownQueues(service)
       const mayRead = own.length === 0 ? Object.keys(queues).map((queue) => `${queue}.dead-letter`) : own
       const allowed = mayRead.flatMap((queue) => [`get ${queue}`, `purge ${queue}`])

@@ -99,7 +99,7 @@ describe('the consumers', () => {
   })
 
   it.each(CONSUMERS.filter(({ tables }) => !tables))(
-    '$name differs from them only in its name and in not using MySQL',
+    '$name differs from the others only in its name, and does not use MySQL',
     (consumer) => {
       const mysql = [
         /,\s*\{\s*"name": "MYSQL_USER",\s*"value": "C"\s*\}/,
@@ -316,7 +316,7 @@ describe('the overlays', () => {
       expect(wanted(100_000, 2)).toBe(100_000)
     })
 
-    it('but not for messages in flight, nor for messages in a queue without a consumer', () => {
+    it('without counting messages in flight, or messages in a queue that has no consumer', () => {
       const lengths = triggers.filter(({ type }) => type === 'rabbitmq')
       expect(lengths.map(({ metadata }) => metadata.excludeUnacknowledged)).toEqual(lengths.map(() => 'true'))
       expect(wanted(100_000, 0)).toBe(0)

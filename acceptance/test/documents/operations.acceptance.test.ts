@@ -32,7 +32,7 @@ describeWithDump(`docs/operations.md${why}`, () => {
     await stack.stop()
   })
 
-  /** Runs a block without containers. Services are processes, and this test's database takes the place of that of Compose. */
+  /** Runs a block without containers. Services are processes, and this test's database takes the place of the one in Compose. */
   async function run(block: string): Promise<void> {
     const { host, port, user, password, database } = stack.space.mysql
     for (const line of block.trim().split('\n')) {

@@ -12,7 +12,7 @@ import { type ServiceName, type ServiceProcess, type Stack, startStackOn } from 
 
 const MINUTE_MS = 60_000
 const REPLICATED: readonly ServiceName[] = ['consumer_two', 'consumer_three', 'consumer_four']
-/** The numbers of items that are created before the fault and deleted during it, and that are created during it. */
+/** OLD items are created before the fault and deleted during it. NEW items are created during it. */
 const [OLD, NEW] = [400, 3_000]
 const TABLES = ['inventory', 'inbox', 'effect'] as const
 

@@ -1,4 +1,4 @@
-// Consumers two and three delete old inbox rows in the background while they apply new messages, and report their number.
+// Consumers two and three delete old inbox rows in the background while they apply new messages, and count the deleted rows.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { RowDataPacket } from 'mysql2/promise'
 import { eventually } from 'testkit'

@@ -72,7 +72,7 @@ describe('hostile text', () => {
     }
   })
 
-  it('is accepted in the headers of a request, and does not stop a consumer in those of a message', async () => {
+  it('is accepted in the headers of a request, and does not stop a consumer in the headers of a message', async () => {
     for (const text of TEXTS) {
       const header = text.replaceAll(/[^\x20-\x7e]/g, '')
       const { status } = await call(`${stack.http}/healthcheck`, {

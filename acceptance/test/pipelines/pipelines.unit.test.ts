@@ -153,7 +153,7 @@ describe('the deployment account', () => {
   })
   const rules = documents.flatMap((one) => role.safeParse(one).data?.rules ?? [])
 
-  it('may only read the Namespace and the volumes of single outside the namespace', () => {
+  it('may read the Namespace and the volumes of the overlay single, and nothing else outside its namespace', () => {
     for (const { verbs } of rules) expect(verbs).toEqual(['get'])
     const volumes = matches(
       read(join(ROOT, 'kubernetes/overlays/single/storage.yaml')),

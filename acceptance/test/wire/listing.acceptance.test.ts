@@ -98,7 +98,7 @@ describe('a listing of 100,000 items', () => {
       previous = now
       now = await consumed()
     }
-    // Of 100 pages. The rest are not requested before the client reads.
+    // The whole list needs up to 100 pages. The producer requests the rest only when the client reads.
     expect(now - before).toBeLessThan(90)
     leave.abort()
     await eventually(async () => expect(await stack.service('producer').notReady()).toBeUndefined())

@@ -49,7 +49,7 @@ export interface Publication extends Destination {
   readonly content: Buffer
 }
 
-/** The end of the headers at most: method, exchange and routing key, and 64 KiB of headers, the same limit as in amqplib. */
+/** Bytes for the method, the exchange, the routing key and the headers. amqplib has the same limit of 64 KiB for headers. */
 const HEADERS_END_MAX_BYTES = 2_048 + 65_536
 /** The other properties, and the overhead of the frames. */
 const REST_MAX_BYTES = 16 * (1 + SHORT_STRING_MAX_BYTES)

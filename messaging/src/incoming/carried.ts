@@ -33,7 +33,7 @@ export interface Carried {
   readonly dropped: readonly string[]
 }
 
-/** How many bytes of headers fit into one frame of `frameMax` bytes, besides all other properties. */
+/** Bytes left for headers in a frame of `frameMax` bytes when all other properties have their maximum size. */
 export const headerRoom = (frameMax: number): number => frameMax - HEADER_FRAME_BYTES - PROPERTIES_MAX_BYTES
 
 /** Filters the properties of a message from any sender. Keeps at most `headersMax` bytes of headers. */

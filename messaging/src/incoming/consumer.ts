@@ -73,8 +73,9 @@ export class Consumer<Body, Result> {
   readonly #dropped: RepeatedLine
   /** The current problem of the batch in flight or of the dependency. */
   #trouble: string | undefined
-  /** Set while the consumer has left the queue until the dependency is up. `#timesAway` counts how often in a row. */
+  /** Set while the consumer has left the queue because its messages cannot be applied. */
   #away: Promise<void> | undefined
+  /** How many times the consumer has left the queue since a message was last applied. */
   #timesAway = 0
   /** The prefetch of the next subscription: small after the consumer had left the queue, until one message was applied. */
   #takes: number
@@ -200,7 +201,7 @@ export class Consumer<Body, Result> {
     this.#measureHeld()
   }
 
-  /** Called after messages have left. Resumes reading when half of the limit is free. */
+  /** Called after messages were acknowledged or requeued. Resumes reading when half of the limit is free. */
   #left(): void {
     this.#measureHeld()
     if (this.#inFlight.bytes <= this.#inFlightMaxBytes / 2) this.#readOnNow()

@@ -43,7 +43,7 @@ export class InFlight<Body> {
   /** A running total, because a sum over thousands of messages at each arrival would be too slow. */
   #bytes = 0
 
-  /** `left` is called after messages have left. */
+  /** `left` is called after messages were acknowledged or requeued. */
   constructor(queue: string, meter: Meter, left: () => void) {
     this.#queue = queue
     this.#meter = meter

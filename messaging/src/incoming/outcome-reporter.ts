@@ -44,7 +44,7 @@ export interface OutcomeReporterParts<Body, Result> {
   readonly hearing: { readonly max: number; readonly maxBytes: number }
   /** Ends when the consumer stops. */
   readonly scope: Scope
-  /** Called when the first message cannot be dead-lettered, and when the last one of them has left. */
+  /** Called when a message cannot be dead-lettered and no other one is stuck, and when no message is stuck any more. */
   readonly stuckChanged: () => void
 }
 
@@ -77,7 +77,7 @@ export class OutcomeReporter<Body, Result> {
     return this.#stuck.notReady()
   }
 
-  /** Resolves when all messages have left, except those whose reply is being sent. */
+  /** Resolves when these messages are no longer in flight, except those whose reply is being sent. */
   async report(reported: readonly Reported<Held<Body>, Result>[]): Promise<void> {
     const plain: Held<Body>[] = []
     const others: Reported<Held<Body>, Result>[] = []

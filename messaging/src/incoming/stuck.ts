@@ -20,7 +20,7 @@ export class Stuck<Item extends { readonly message: Pick<Message, 'properties'> 
   /** The number of messages that were stuck since `#sinceMs`. */
   #count = 0
 
-  /** `changed` is called when the first message is stuck, and when the last one has left. */
+  /** `changed` is called when a first message is stuck, and when none is stuck any more. */
   constructor(queue: string, service: Service, changed: () => void) {
     this.#queue = queue
     this.#service = service

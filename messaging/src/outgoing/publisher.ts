@@ -33,7 +33,7 @@ interface Unconfirmed {
   readonly envelope: Envelope
   /** The deadline starts when this signal aborts. It starts at once if undefined. */
   readonly patientUntil: AbortSignal | undefined
-  /** By the clock. */
+  /** When it was sent, by the clock. */
   readonly sentAtMs: number
   /** The broker returned the message because the queue does not exist. The confirm follows. */
   returned: boolean

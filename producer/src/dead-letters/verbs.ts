@@ -21,7 +21,7 @@ export interface Parts {
   readonly stopping: AbortSignal
 }
 
-/** Also in `docs/dead-letters.md`. */
+/** The exit codes, which `docs/dead-letters.md` lists too. */
 const CODE = { done: 0, notAll: 1, usage: 64, unavailable: 69, interrupted: 130 } as const
 
 /** A consumer processes thousands of messages in this time. Outcomes that are not reported by then count as unknown. */

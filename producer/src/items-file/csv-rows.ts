@@ -201,5 +201,5 @@ function isWellFormed(raw: string, delimiter: string): boolean {
   }
 }
 
-/** The number of line ends in a record, including the last one. The parser keeps only the first byte of that. */
+/** The number of line ends in a record. Of the last line end, the parser keeps only the first byte. */
 const linesIn = (raw: string): number => raw.match(/\r\n|\r|\n/g)?.length ?? 0

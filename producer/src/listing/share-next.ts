@@ -10,7 +10,7 @@ interface Lane<Answer> {
   next: Joint<Answer> | undefined
 }
 
-/** A request of several callers. The signal that `ask` gets aborts when all of them have left. */
+/** A request of several callers. `ask` gets a signal that aborts when the signal of every caller has aborted. */
 class Joint<Answer> {
   readonly #left = new AbortController()
   readonly answer: Promise<Answer>
@@ -38,7 +38,7 @@ class Joint<Answer> {
  * Wraps `ask` so that callers with the same key (`keyOf`) share one request while another one with that key is in
  * flight. No caller gets a reply to a request that was sent before its call, because the reply may be older than what
  * the caller knows. If no request is in flight, a request is sent at once. Otherwise it waits for the one in flight, for
- * at most 10 ms. The signal that `ask` gets aborts when the signals of all callers have aborted.
+ * at most 10 ms. `ask` gets a signal that aborts when the signals of all callers have aborted.
  */
 export function shareNext<Question, Answer>(
   ask: (question: Question, left: AbortSignal) => Promise<Answer>,

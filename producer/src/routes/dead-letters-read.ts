@@ -60,7 +60,7 @@ const paging = z.object({
   after: whole.default(0),
 })
 
-/** A page of the queue, oldest first: `limit` dead letters, after the first `after`. */
+/** Lists the dead letters of a queue, oldest first. Skips the first `after` of them, and returns at most `limit`. */
 export function listRoute({ desk }: RouteParts): RequestHandler {
   return async (request, response) => {
     const { data, error } = paging.safeParse(request.query)

@@ -220,7 +220,7 @@ function isPrivate(folder: string): boolean {
 /** The statements for --init-file, one per line. They can run at every start. The generated passwords need no escaping. */
 function initialStatements({ user, password, database }: Own): string {
   return [
-    // These root users can connect over TCP, from every account of this machine. Ours connects over the socket, with a password.
+    // Every account of this machine could connect as these root users over TCP. Our root uses the socket, with a password.
     "DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1';",
     `ALTER USER 'root'@'localhost' IDENTIFIED BY '${password}';`,
     `CREATE DATABASE IF NOT EXISTS \`${database}\` CHARACTER SET utf8mb4;`,

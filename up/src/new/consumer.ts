@@ -91,7 +91,7 @@ function refuseBadNames(root: string, queue: string, consumer: string): void {
       throw new NotPossible(`the contract would be called ${contract}, a word that ${file} uses already`)
 }
 
-/** With a size of its own, which its second line explains. */
+/** Pads the Dockerfile until no other one has the same size. Its second line explains why the sizes must differ. */
 function dockerfilePiece({ file, to }: Piece, read: (file: string) => string): Piece {
   const sizes = [...services.map(({ name }) => name), 'accounts'].map((name) => read(`${name}/Dockerfile`).length)
   let text = to

@@ -14,8 +14,9 @@ export interface Likeness {
 export const namesOf = (service: string): readonly [string, string] => [service, service.replaceAll('_', '-')]
 
 /**
- * Copies each paragraph about `of`, and elsewhere each run of lines that names it, to behind the same of `after`. Lines with nothing like
- * them about `after` are left alone. Paragraphs end with an empty line or with `---`.
+ * Copies the text about the service `of` and inserts each copy after the equivalent text about `after`. Copies whole
+ * paragraphs or, where no equivalent paragraph exists, the consecutive lines that name the service. Text without any
+ * equivalent about `after` is not copied. Paragraphs end with an empty line or with `---`.
  */
 export function likeLines(file: string, text: string, { of, after, rename }: Likeness): Piece[] {
   const paragraphs = text.split(/^(?:---)?\n/m)

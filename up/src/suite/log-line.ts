@@ -18,7 +18,7 @@ const LEVEL_NAMES: Record<number, string> = {
   60: 'FATAL',
 }
 
-/** Members that are not shown among the others. They are part of the text already, or identify the service, which the prefix does. */
+/** Members that are not shown among the others. They are already part of the text, or identify the service, as the prefix does. */
 const KNOWN = new Set(['level', 'time', 'message', 'msg', 'pid', 'hostname', 'name', 'service'])
 
 /** The prefix of a forwarded line: `consumer_one | `. */
