@@ -43,9 +43,9 @@ export interface Unreported<Item> {
 
 /**
  * Reports the outcome of each message. Resolves when all are reported. Resolves with the unreported messages if `givenUp`
- * aborts, or if they were held for `holdMaxMs`. An error whose property `transient` is true is never caused by a message. If `contended` is
- * true as well, the messages run one by one. For any other error, a message is refused if it fails alone while another
- * one succeeds. If all fail, they are held.
+ * aborts, or if they were held for `holdMaxMs`. An error whose property `transient` is true is never caused by a message.
+ * If `contended` is true as well, the messages run one by one. For any other error, a message is refused if it fails alone
+ * while another one succeeds. If all fail, they are held.
  */
 export async function attemptAll<Body, Result, Item extends { readonly read: Delivery<Body> }>(
   items: readonly Item[],
