@@ -219,7 +219,7 @@ class RabbitmqBroker implements Broker {
     })
     this.#subscriptions.push(consumer)
     this.#service.explainStart?.(() => consumer.notReady())
-    // Only a process that consumes sends replies, so others do not need this.
+    // Learned here, because only a process that consumes sends replies.
     this.#nodeLearned ??= this.#addresses.learnNode(this.#replying)
     await consumer.subscribed(this.#service.stopping)
     await this.#nodeLearned

@@ -18,7 +18,8 @@ export class NotAccepted extends Error {
 
 /**
  * It is unknown whether the broker stored the message: no confirm came in time, the connection was lost before it, or
- * the broker rejected the message (nack). A queue whose process crashes also rejects messages that it has stored.
+ * the broker rejected the message (nack). If the process of a queue crashes, the broker also rejects messages that
+ * the queue has stored.
  */
 export class OutcomeUnknown extends Error {
   override readonly name = 'OutcomeUnknown'

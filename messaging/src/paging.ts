@@ -6,9 +6,9 @@ export const PAGE_MAX_ITEMS = 5000
 
 /**
  * Headers of a request for one page. `x-after`: the id after which the page begins (0: from the start); `x-limit`: its
- * size in items; `x-sku` and `x-label`: only items equal in that column, byte for byte; `x-quantity-below`: only items with
- * a smaller quantity; `x-q`: only items with this text in their sku, name or label, ignoring case. A request
- * without `x-limit` comes from a Python peer and requests the whole list.
+ * size in items; `x-sku` and `x-label`: only items with exactly this value in that column, byte for byte;
+ * `x-quantity-below`: only items with a smaller quantity; `x-q`: only items with this text in their sku, name or label,
+ * ignoring case. A request without `x-limit` comes from a Python peer and requests the whole list.
  */
 export const pageRequestHeaders = z.object({
   'x-after': z.int().min(0).optional(),
@@ -36,8 +36,8 @@ export const pageReplyHeaders = z.object({
 })
 
 /**
- * Whether one of the texts contains `q`, ignoring case and accents. Used for peers that do not search, and nearly the same
- * comparison as in the database.
+ * Whether one of the texts contains `q`, ignoring case and accents. Used for peers that do not search. The comparison is
+ * nearly the same as in the database.
  */
 export function containsText(q: string, texts: readonly (string | null)[]): boolean {
   const sought = folded(q)

@@ -135,9 +135,9 @@ export function withDeadline<T>(clock: Clock, promise: Promise<T>, ms: number, w
 }
 
 /**
- * Calls `late` after `ms` milliseconds, unless the returned function is called first. The sockets are read before, because
- * the awaited data may have arrived already. If the process was suspended, the deadline is extended once by that time, up
- * to `givenBackMaxMs`, because the delay is not the peer's.
+ * Calls `late` after `ms` milliseconds, unless the returned function is called first. Before that, the event loop reads the
+ * sockets once more, because the awaited data may have arrived already. If the process was suspended, the deadline is
+ * extended once by that time, up to `givenBackMaxMs`, because the peer did not cause that delay.
  */
 export function whenLate(clock: Clock, ms: number, late: () => void, givenBackMaxMs = ms): () => void {
   const due = clock.nowMs() + ms

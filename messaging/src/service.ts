@@ -14,7 +14,8 @@ export type Connect = (
 /** The limits of the buffers. The memory budget of runtime implements it. */
 export interface Memory {
   /**
-   * The maximum number of units of `costBytes` in the buffer: the configured number, or as many as fit.
+   * The maximum number of units of `costBytes` in the buffer: the configured number, or as many as fit, up to
+   * `maxUseful`.
    * @throws an Error for the operator if the configured number does not fit
    */
   limit(

@@ -17,7 +17,7 @@ export function zeroConsumed(meter: Meter, contract: Contract): void {
   const { kind, queue } = contract
   if (kind === 'query')
     for (const reason of ['expired', 'no-reply-address']) meter.count('queries_dropped', { queue, reason }, 0)
-  // Queries are not deduplicated, because they have no effect.
+  // A query has no effect, so its duplicates are not counted.
   else meter.count('messages_duplicates', { queue }, 0)
   for (const outcome of countedOutcomes(contract)) meter.count('messages_applied', { queue, outcome }, 0)
   const metrics = ['messages_consumed', 'messages_retried', 'replies_sent', 'replies_unroutable', 'stale_acks_dropped']

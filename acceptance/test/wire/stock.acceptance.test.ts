@@ -111,7 +111,7 @@ describe('changes of one hot item', () => {
     const line = await run('message', applied)
     expect([line.code, line.out]).toEqual([
       0,
-      expect.stringMatching(/: applied\n.* sent .*\n.*insufficient-stock.*\n +put back from/),
+      expect.stringMatching(/: applied\n.* sent .*\n.*insufficient-stock.*\n +redriven from/),
     ])
     expect(await run('message', refused)).toMatchObject({ code: 2 })
     const { body } = await call(`${stack.http}/messages/${refused}`)

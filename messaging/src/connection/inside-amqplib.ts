@@ -183,7 +183,10 @@ interface InternalSender {
   sentSinceLastCheck: boolean
 }
 
-/** Encodes messages with `publishFrames`. The methods keep their names, because amqplib replaces them when it closes. */
+/**
+ * Encodes messages with `publishFrames`. Overrides the methods under their own names, because amqplib replaces `sendMessage`
+ * with a method that throws when a channel or a connection closes.
+ */
 export function encodeMessages(channel: InternalChannel, connection: InternalSender, encodeTable: EncodeTable): void {
   for (const [name, method] of Object.entries({ publish: channel.publish, send: connection.sendMessage, encodeTable }))
     if (typeof method !== 'function') throw changed(name)

@@ -8,7 +8,7 @@ const CHECKED_MIN_BYTES = 512
 
 const HEADER_FRAME = 2
 const FRAME_START_BYTES = 7
-/** Class, weight and size of the body. The property flags follow. */
+/** The property flags follow the class, the weight and the body size, which take twelve bytes. */
 const FLAGS_AT = FRAME_START_BYTES + 12
 const CONTENT_TYPE = 0x8000
 const CONTENT_ENCODING = 0x4000

@@ -49,7 +49,7 @@ export interface Publication extends Destination {
   readonly content: Buffer
 }
 
-/** Bytes for the method, the exchange, the routing key and the headers. amqplib has the same limit of 64 KiB for headers. */
+/** The highest offset at which the headers may end. They may have 64 KiB, as in amqplib, and follow the method, the exchange and the routing key. */
 const HEADERS_END_MAX_BYTES = 2_048 + 65_536
 /** The other properties, and the overhead of the frames. */
 const REST_MAX_BYTES = 16 * (1 + SHORT_STRING_MAX_BYTES)

@@ -8,7 +8,8 @@ export interface Supervision<T> {
   /** Used in log lines: "connection for publishing", "channel of create_item". */
   readonly name: string
   /**
-   * Opens the resource once. Must call `lost` when it is lost. If that happens while it is opening, its result is closed.
+   * Opens the resource once. Must call `lost` when it is lost. If that happens before `open` has resolved, the
+   * resource that it resolves with is closed.
    * `signal` aborts when supervision ends.
    */
   open(lost: (reason: Error) => void, signal: AbortSignal): Promise<T>
@@ -16,7 +17,7 @@ export interface Supervision<T> {
   close(resource: T): Promise<void>
   /** Why the resource ended. Undefined while it is open. Checked at each use, so that a missed event does not hide a loss. */
   ended?(resource: T): Error | undefined
-  /** Why the resource it depends on is not open. `notReady` reports this first. Undefined while that one is open. */
+  /** Why the resource that this one depends on is not open. `notReady` reports this first. Undefined while it is open. */
   needs?(): string | undefined
   /** The address of the peer. `notReady` reports it until the first attempt has ended. */
   readonly where?: string
@@ -28,7 +29,7 @@ export interface Supervision<T> {
 
 /** A resource that was open for less time does not reset the backoff. Otherwise one that closes right after opening would cause a hot loop. */
 const STABLE_AFTER_MS = 5_000
-/** How often the log repeats why it cannot be opened. */
+/** How often the log repeats why a resource cannot be opened. */
 const LOGGED_EVERY_MS = 30_000
 
 export class Supervised<T> {

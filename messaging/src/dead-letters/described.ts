@@ -8,7 +8,7 @@ import { shortened, wholeCharacters } from './text.ts'
 
 /** A dead letter as plain JSON. Unknown members are null. */
 export interface DeadLetter {
-  /** The message's own id. If it has none, or one that cannot be encoded again, `~` and a hash of the content. */
+  /** The message's own id. If it has none, or one that cannot be encoded again, `~` and a hash of `failedAt` and the content. */
   readonly id: string
   /** The id of the HTTP request that sent it. */
   readonly requestId: string | null

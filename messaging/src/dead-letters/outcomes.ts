@@ -25,7 +25,7 @@ export interface OutcomesWanted {
 }
 
 /**
- * Counts the replies to redriven messages. The messages do not promise to acknowledge refusals (ADR 30), so a consumer
+ * Counts the replies to redriven messages. The messages have no header `x-hears-refusals` (ADR 30), so a consumer
  * dead-letters a refused one before it replies. No message is lost if this process ends.
  */
 export class OutcomeCount {

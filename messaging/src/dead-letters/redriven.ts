@@ -118,8 +118,9 @@ export async function openRepublisher(
 }
 
 /**
- * Publishes each window in a transaction. During an alarm the broker stops reading, and would read the messages after this
- * process has given up. The commit is sent only after the broker has read all messages. Without it, the broker drops them.
+ * Publishes each window in a transaction. During an alarm the broker stops reading. Without a transaction, it would store
+ * the messages after the alarm, when this process has already given up. The commit is sent only after the broker has read
+ * all messages. Without the commit, the broker drops them.
  */
 class RabbitmqRepublisher implements Republisher {
   readonly #queue: string

@@ -80,12 +80,12 @@ export function bytesOfValue(value: unknown, depth: number): number {
   if (value === null || typeof value === 'boolean') return PLAIN_BYTES
   if (typeof value === 'string') return LENGTH_BYTES + Buffer.byteLength(value)
   if (typeof value === 'number') return isWritableNumber(value) ? PLAIN_BYTES : Number.NaN
-  // Not Buffer.isBuffer, because a table with a header __proto__ of bytes passes it.
+  // Not Buffer.isBuffer, because it also accepts a table whose field __proto__ contains bytes.
   if (ArrayBuffer.isView(value)) return LENGTH_BYTES + value.byteLength
   if (typeof value !== 'object' || depth > DEPTH_MAX) return Number.NaN
   if (Array.isArray(value))
     return value.reduce<number>((sum, element) => sum + bytesOfValue(element, depth + 1), LENGTH_BYTES)
-  // amqplib marks types that JavaScript does not have with the member `!`, but a table from a sender may have that name too.
+  // amqplib marks types that JavaScript does not have with the member `!`, but a sender's table may have a field of that name too.
   if (Object.hasOwn(value, '!')) return isTimestamp(value) ? PLAIN_BYTES : Number.NaN
   if (Object.getPrototypeOf(value) !== Object.prototype) return Number.NaN
   return Object.entries(value).reduce((sum, [name, field]) => sum + bytesOfField(name, field, depth + 1), LENGTH_BYTES)

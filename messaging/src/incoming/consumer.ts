@@ -48,7 +48,7 @@ const RETURN_PREFETCH_GROWTH = 4
  * where another replica can take them. A query in flight may be handled too late, because its deadline is counted from its arrival here.
  */
 export const QUERY_PREFETCH_MAX = 64
-/** A longer expiration counts as no deadline. It is the maximum that an operator can set. */
+/** The longest expiration that an operator can configure. A longer one counts as no deadline. */
 const EXPIRATION_MAX_MS = 3_600_000
 
 export interface ConsumerParts<Body, Result>
@@ -110,7 +110,7 @@ export class Consumer<Body, Result> {
     this.#prefetch =
       contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, parts.config.prefetch) : parts.config.prefetch
     this.#takes = this.#prefetch
-    // The rest is reserved for other messages, because a requester that does not read its replies must not block them.
+    // Refusals that wait for their sender get a part. A sender that does not read its replies must not block other messages.
     const hearing = { max: Math.ceil(this.#prefetch / 2), maxBytes: this.#inFlightMaxBytes / 4 }
     const stuckChanged = () => this.#measureHeld()
     this.#reporter = new OutcomeReporter({
@@ -153,7 +153,7 @@ export class Consumer<Body, Result> {
     const { contract, rabbitmq } = this.#parts
     const session: Session = { channel, over: new AbortController(), consumerTags: [] }
     channel.on('close', () => {
-      // Reading resumes even if messages of this session are still in flight, because the next session has its own limit.
+      // Reading must resume even if messages of this session are still in flight, because the next channel may use the same connection.
       this.#readOnNow()
       this.#inFlight.sessionOver(session)
     })
@@ -360,7 +360,7 @@ export class Consumer<Body, Result> {
 
   /**
    * Requeues all messages with an unknown outcome, and leaves the queue until the dependency is up. The messages wait on
-   * the queue, where another replica may apply them. The consumer leaves also if the channel is closed, because a new
+   * the queue, where another replica may apply them. The consumer also leaves if the channel is closed, because a new
    * subscription would take the messages again at once, and each requeue counts toward the delivery limit.
    */
   async #goAway({ items, error }: Unreported<Held<Body>>): Promise<void> {
@@ -409,7 +409,10 @@ export class Consumer<Body, Result> {
     await this.#resubscribe(0)
   }
 
-  /** Subscribes on the current channel, unless it has already subscribed. If that fails, the channel is closed and reopened. */
+  /**
+   * Subscribes on the current channel, unless the channel already has more than `subscriptions` subscriptions. If that
+   * fails, the channel is closed and reopened.
+   */
   async #resubscribe(subscriptions: number): Promise<void> {
     const session = this.#session
     if (session === undefined || session.over.signal.aborted || session.consumerTags.length > subscriptions) return

@@ -20,9 +20,9 @@ export interface Held<Body = unknown> {
   readonly message: ConsumeMessage
   readonly session: Session
   readonly read: Delivery<Body> | Refused
-  /** Queries with the same text may share one call of the handler. Undefined for a query that is never combined with others. */
+  /** Queries with the same value may share one call of the handler. Undefined for a query that is never combined with others. */
   readonly question: string | undefined
-  /** A large query. Only one is handled at a time; other queries run at the same time. */
+  /** A large query. Only one large query is handled at a time. Other queries may run beside it. */
   readonly isLarge: boolean
   /** When the requester stops waiting for the reply, by the clock. Infinity if unknown. */
   readonly expiresAtMs: number

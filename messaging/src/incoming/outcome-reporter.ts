@@ -20,7 +20,10 @@ import type { Refused } from './read-message.ts'
 import { replyTo } from './reply-envelope.ts'
 import { Stuck } from './stuck.ts'
 
-/** Maximum wait for room for the reply to a command, whose effect is already durable. The reply to a query waits until its deadline. */
+/**
+ * How long the reply to a command may wait for a connection and for room. The effect of the command is already durable. The
+ * reply to a query may wait until the deadline of the query.
+ */
 const REPLY_WAITS_MAX_MS = 30_000
 
 /** When replies cannot be delivered for the same reason, the log shows the first one, and then a count. */

@@ -7,7 +7,7 @@ import type { Delivery, Outcome } from '../handler.ts'
 import { parseJson } from '../json.ts'
 import { isReplyAddress } from '../outgoing/reply.ts'
 
-/** `attempts`: how often the handler ran for this delivery. Once when omitted. */
+/** `attempts`: how often this delivery was attempted. 1 if omitted. */
 export type Refused = Extract<Outcome, { kind: 'refused' }> & { readonly attempts?: number }
 
 const refused = (reason: string, error: string): Refused => ({ kind: 'refused', reason, error })

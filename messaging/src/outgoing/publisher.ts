@@ -26,7 +26,7 @@ const ROOM_PAUSE_MS = 100
 
 /** A higher limit does not make publishing faster. */
 const UNCONFIRMED_MAX_BYTES = 33_554_432
-/** Three copies: the message, its frames in the socket's buffer, and the same limit for the second publisher of the process. */
+/** Memory per unconfirmed byte: the message, its frames in the socket's buffer, and a byte of the second publisher, which has the same limit. */
 const COST_OF_UNCONFIRMED_BYTE = 3
 
 interface Unconfirmed {
@@ -339,7 +339,7 @@ export class Publisher {
     this.#roomMade()
   }
 
-  /** Reports the result to the caller once. An unknown outcome still counts as unconfirmed until the confirm or the loss of the channel. */
+  /** Reports the result to the caller once. After an unknown outcome, the message counts as unconfirmed until its confirm or the end of the channel. */
   #tell(id: number, error: NotAccepted | OutcomeUnknown | undefined): void {
     const entry = this.#unconfirmed.get(id)
     if (entry === undefined || entry.isReported) return

@@ -130,7 +130,10 @@ export class ReplyAddresses {
   }
 }
 
-/** `amq.rabbitmq.reply-to.<process, base64>.<key>`. Undefined unless RabbitMQ could have written it this way. */
+/**
+ * The part that names the node in `amq.rabbitmq.reply-to.<process, base64>.<key>`. Undefined if RabbitMQ never writes an
+ * address in this form.
+ */
 function nodeOf(address: string): string | undefined {
   const [process = ''] = address.slice(DIRECT_REPLY_TO.length + 1).split('.')
   const bytes = Buffer.from(process, 'base64')

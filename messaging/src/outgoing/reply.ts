@@ -8,7 +8,7 @@ import { z } from 'zod'
  */
 export const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to'
 
-/** Header of an error reply: the reason, the same as in dead letters. */
+/** Header of an error reply. It has the reason, which dead letters have in `x-reason`. In a dead letter, `x-error` is the explanation. */
 export const ERROR_HEADER = 'x-error'
 
 /** Header of the reply to a command that an earlier delivery has applied. Its value is true. */
