@@ -18,7 +18,7 @@ const test = itWith(without)
 const result = z.object({ objects: z.int().min(1), findings: z.array(z.looseObject({ rule: z.string() })) })
 
 describe('the strict validation of the manifests', () => {
-  const directory = mkdtempSync(join(tmpdir(), 'ims-manifests-'))
+  let directory = ''
 
   const run = (...command: readonly [string, ...string[]]) => runToEnd({ command, cwd: directory })
 
@@ -30,6 +30,7 @@ describe('the strict validation of the manifests', () => {
 
   beforeAll(async () => {
     if (without !== undefined) return
+    directory = mkdtempSync(join(tmpdir(), 'ims-manifests-'))
     // Runs a copy, because the validator needs packages to be installed, and its own directory must not change.
     for (const name of [PROGRAM, 'package.json']) copyFileSync(join(VERIFIER, name), join(directory, name))
     const installed = await run('npm', 'install', '--no-audit', '--no-fund')
