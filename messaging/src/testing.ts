@@ -249,25 +249,28 @@ export class InMemoryRabbitmq {
   }
 }
 
+/** The properties of a received message that has none. @internal */
+export const noProperties = {
+  contentType: undefined,
+  contentEncoding: undefined,
+  headers: undefined,
+  deliveryMode: undefined,
+  priority: undefined,
+  correlationId: undefined,
+  replyTo: undefined,
+  expiration: undefined,
+  messageId: undefined,
+  timestamp: undefined,
+  type: undefined,
+  userId: undefined,
+  appId: undefined,
+  clusterId: undefined,
+}
+
 function asMessage(queue: string, content: Buffer, { headers = {}, ...properties }: Envelope['properties']): Message {
-  const nothing = {
-    contentType: undefined,
-    contentEncoding: undefined,
-    deliveryMode: undefined,
-    priority: undefined,
-    correlationId: undefined,
-    replyTo: undefined,
-    expiration: undefined,
-    messageId: undefined,
-    timestamp: undefined,
-    type: undefined,
-    userId: undefined,
-    appId: undefined,
-    clusterId: undefined,
-  }
   return {
     content,
     fields: { deliveryTag: 0, redelivered: false, exchange: '', routingKey: queue },
-    properties: { ...nothing, ...properties, headers },
+    properties: { ...noProperties, ...properties, headers },
   }
 }

@@ -166,9 +166,14 @@ describe('amqplib', () => {
     const channel = { publish: () => {}, sendMessage: () => {} }
     const connection = { sendMessage: () => {}, channels: [], frameMax: 8_192, sentSinceLastCheck: false }
     const encode = () => 0
-    expect(() => encodeMessages({} as Parameters<typeof encodeMessages>[0], connection, encode)).toThrow('changed')
-    expect(() => encodeMessages(channel, {} as Parameters<typeof encodeMessages>[1], encode)).toThrow('changed')
-    expect(() => encodeMessages(channel, connection, undefined as unknown as typeof encode)).toThrow('changed')
+    const missing = undefined as never
+    const incomplete: readonly Parameters<typeof encodeMessages>[] = [
+      [{ ...channel, publish: missing }, connection, encode],
+      [{ ...channel, sendMessage: missing }, connection, encode],
+      [channel, { ...connection, sendMessage: missing }, encode],
+      [channel, connection, missing],
+    ]
+    for (const parts of incomplete) expect(() => encodeMessages(...parts)).toThrow('amqplib has changed')
   })
 
   it.each(['open', 'recvFrame', 'freshChannel', 'checkRecv'])('is rejected when its connection has no %s', (name) => {

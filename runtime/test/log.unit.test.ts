@@ -18,6 +18,18 @@ describe('the log', () => {
     expect(text.endsWith('}\n')).toBe(true)
   })
 
+  it('writes the time of each line', () => {
+    const times = [1, 2].map(() => {
+      const before = Date.now()
+      while (Date.now() === before);
+      const { time } = JSON.parse(logged((log) => log.info({}, 'hello')))
+      expect(Date.parse(time)).toBeGreaterThan(before)
+      expect(Date.parse(time)).toBeLessThanOrEqual(Date.now())
+      return time
+    })
+    expect(new Set(times).size).toBe(2)
+  })
+
   it('does not write records below its level', () => {
     expect(logged((log) => log.debug({}, 'detail'))).toBe('')
   })

@@ -188,8 +188,13 @@ interface InternalSender {
  * with a method that throws when a channel or a connection closes.
  */
 export function encodeMessages(channel: InternalChannel, connection: InternalSender, encodeTable: EncodeTable): void {
-  for (const [name, method] of Object.entries({ publish: channel.publish, send: connection.sendMessage, encodeTable }))
-    if (typeof method !== 'function') throw changed(name)
+  const used = [
+    ['publish', channel.publish],
+    ['sendMessage', channel.sendMessage],
+    ['sendMessage', connection.sendMessage],
+    ['encodeTable', encodeTable],
+  ] as const
+  for (const [name, method] of used) if (typeof method !== 'function') throw changed(name)
   channel.publish = function (exchange, routingKey, content, options = {}) {
     this.sendMessage({ exchange, routingKey, mandatory: options.mandatory === true }, options, content)
   }

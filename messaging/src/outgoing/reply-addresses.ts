@@ -26,7 +26,7 @@ const INTERNAL_ERROR = /: 541 INTERNAL[_-]ERROR/
 /** No queue can have this name. */
 const NO_QUEUE = ''
 /** Timeout for opening the connection, and for the response. */
-const QUESTION_TIMEOUT_MS = 2_000
+const CHECK_TIMEOUT_MS = 2_000
 
 export class ReplyAddresses {
   readonly #config: RabbitmqConfig
@@ -52,7 +52,7 @@ export class ReplyAddresses {
   async learnNode({ current: connection }: Pick<Supervised<Connection>, 'current'>): Promise<void> {
     try {
       if (connection === undefined) return
-      await onThrowAwayChannel(connection, QUESTION_TIMEOUT_MS, async (channel) => {
+      await onThrowAwayChannel(connection, CHECK_TIMEOUT_MS, async (channel) => {
         await channel.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
         const returned = new Promise<Message>((resolve) => channel.once('return', resolve))
         channel.publish('', NO_QUEUE, Buffer.alloc(0), { mandatory: true, replyTo: DIRECT_REPLY_TO })
@@ -111,12 +111,12 @@ export class ReplyAddresses {
   async #ask(address: string, node: string): Promise<boolean> {
     const { name } = this.#service
     try {
-      const config = { ...this.#config, connectTimeoutMs: QUESTION_TIMEOUT_MS }
+      const config = { ...this.#config, connectTimeoutMs: CHECK_TIMEOUT_MS }
       const connection = await openFirstConnection(config, `${name} reply address`, this.#service, (reason) => {
         if (INTERNAL_ERROR.test(reason.message)) this.#noteUnknown(node)
       })
       try {
-        await onThrowAwayChannel(connection, QUESTION_TIMEOUT_MS, (channel) => channel.checkQueue(address))
+        await onThrowAwayChannel(connection, CHECK_TIMEOUT_MS, (channel) => channel.checkQueue(address))
         return true
       } catch (error) {
         // 404: the node exists, but the requester does not. An error that ends the connection is not a channel error.
