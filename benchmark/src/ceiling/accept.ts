@@ -1,4 +1,6 @@
 // Ceiling for accepting: Express, our schema, and one confirm channel of amqplib as it is. Messages are persistent, mandatory and have an id.
+// With BENCH_ALL_PROPERTIES=true, they have all properties that ours have.
+import { randomUUID } from 'node:crypto'
 import { createItem, healthcheck } from '@ims/messaging/contracts'
 import amqplib from 'amqplib'
 import express, { type Response } from 'express'
@@ -11,10 +13,18 @@ channel.on('return', ({ properties }) => returned.add(properties.messageId))
 await channel.assertQueue(createItem.queue, { durable: true })
 await channel.assertQueue(healthcheck.queue, { durable: true })
 
+const hasAllProperties = process.env.BENCH_ALL_PROPERTIES === 'true'
+const more = () =>
+  hasAllProperties && {
+    timestamp: Math.floor(Date.now() / 1_000),
+    appId: 'producer',
+    headers: { 'x-request-id': randomUUID() },
+  }
+
 /** Responds 200 when the broker has confirmed the message, and 503 if the broker rejected or returned it. */
 function accept(response: Response, queue: string, body: unknown, sent: string): void {
   const messageId = uuidv7()
-  const properties = { persistent: true, mandatory: true, messageId, contentType: 'application/json' }
+  const properties = { persistent: true, mandatory: true, messageId, contentType: 'application/json', ...more() }
   channel.publish('', queue, Buffer.from(JSON.stringify(body)), properties, (error) => {
     if (error || returned.delete(messageId)) response.status(503).end()
     else response.setHeader('Message-Id', messageId).json({ message: sent })
