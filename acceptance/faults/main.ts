@@ -36,7 +36,7 @@ async function main(args: string[]): Promise<number> {
     await galera?.end()
     throw error
   })
-  // So that the ledger, which reads from the first node, sees what the other nodes have committed.
+  // The ledger reads from the first node, and must see the commits of the other nodes.
   await galera?.nodes[0].sql('SET GLOBAL wsrep_sync_wait = 7')
   const servers = galera ? { ...single, mysql: galera.nodes[0] } : single
   try {

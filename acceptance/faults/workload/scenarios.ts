@@ -1,4 +1,4 @@
-// Small scenarios that clients play, each on its own sku. The responses determine what must be stored at the end.
+// Small scenarios that clients play, each on its own sku. The responses determine which items must be stored at the end.
 import type { Random } from '../random.ts'
 import {
   adjust,
