@@ -20,7 +20,7 @@ async function main(args: string[]): Promise<number> {
   const given = readOptions(args)
   if (typeof given === 'string') return wrongUsage(given)
   const mix = faultsOf(given)
-  if (mix.length === 0) return wrongUsage(`--mix: the name of no fault contains ${given.mix}`)
+  if (mix.length === 0) return wrongUsage(`--mix: no fault has a name that contains ${given.mix}`)
   const { seed, minutes, clients, only, database } = given
   const mutation = mutationOf(given)
   const interrupted = interruptedBySignals()
@@ -83,7 +83,7 @@ async function ledger(given: Given, known: Known, options: RunOptions): Promise<
   // Written before the run is shrunk, because shrinking may be interrupted.
   write('report.html', run, given.only)
   if (!isRight && !given['no-shrink']) {
-    say('… the run failed; looking for fewer faults that make it fail')
+    say('… the run failed. Searching for fewer faults that still make it fail')
     const { smallest, runs } = await smallerRun(run, options, (text) => say(`… ${text}`))
     if (smallest) {
       const { only, failure } = smallest

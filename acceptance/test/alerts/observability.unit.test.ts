@@ -46,7 +46,7 @@ const OF_KUBERNETES = ['kube_cronjob_status_last_successful_time', 'kube_cronjob
 const OF_PROCESSES = ['process_start_time_seconds']
 /** Prometheus adds these for each target: https://prometheus.io/docs/concepts/jobs_instances */
 const OF_PROMETHEUS = ['up']
-/** The labels of our metrics, in addition to those that Prometheus adds to every target. */
+/** The labels of our metrics, and those that Prometheus adds to every target. */
 const LABELS = ['service', 'le', 'job', 'instance', ...METRICS.flatMap(({ labels }) => labels)]
 /** The labels of other programs' metrics. */
 const OTHER_LABELS = ['channel', 'cronjob']
@@ -132,7 +132,7 @@ describe('the queries of the dashboard and the alerts', () => {
     expect([...LABELS, ...OTHER_LABELS]).toEqual(expect.arrayContaining(labelsIn(expr)))
   })
 
-  it('select only queues of the contracts and their dead-letter queues', () => {
+  it('select only queues of the contracts, dead-letter queues and replies', () => {
     const queues = contracts.map(({ queue }) => queue)
     const asked = new Set(queries.flatMap(({ expr }) => selectorsIn(expr, 'queue')))
     // The dashboard shows every queue without a dot in its name.

@@ -101,7 +101,7 @@ describe('a command with an Idempotency-Key', () => {
     expect([skus.includes('silent'), skus.includes('other')]).toEqual([true, false])
   })
 
-  it('may be forgotten if its id is unknown, because the id has no time in it', async () => {
+  it('is reported as possibly forgotten if its id is unknown, because the id contains no time', async () => {
     // A UUIDv8, as derived from a key.
     const { body } = await call(`${stack.http}/messages/1f6621c0-5e30-88b4-b73b-dbc587631c28`)
     expect(body).toMatchObject({ state: 'unknown', possible: expect.arrayContaining(['queued', 'forgotten']) })

@@ -1,4 +1,4 @@
-// A long listing: 100,000 items stream through the broker and the producer in constant memory, and an interrupted response
+// A long listing: 100,000 items stream through the broker and the producer in limited memory, and an interrupted response
 // never looks complete.
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
