@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { commitOf, startGalera, startServers, withoutGalera } from 'testkit'
 import { ROOT } from '../test/stack.ts'
+import { interruptedBySignals, say } from './command-line.ts'
 import { commandOf, faultsOf, type Given, mutationOf, readOptions, USAGE } from './options.ts'
 import { page } from './page.ts'
 import { type About, recordOf, violationsOf } from './record.ts'
@@ -139,19 +140,4 @@ function databaseLine(version: string): string {
 function wrongUsage(why: string): number {
   process.stderr.write(`✗ ${why}\n${USAGE}`)
   return EXIT_USAGE
-}
-
-/** Returns a signal that aborts on SIGINT, SIGTERM or SIGHUP, so that the run stops its servers and services. */
-function interruptedBySignals(): AbortSignal {
-  const controller = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.on(signal, () => {
-      if (!controller.signal.aborted) say('… interrupted: repairing and stopping')
-      controller.abort(new Error('interrupted'))
-    })
-  return controller.signal
-}
-
-function say(line: string): void {
-  process.stderr.write(`${line}\n`)
 }
