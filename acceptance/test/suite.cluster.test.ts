@@ -419,7 +419,7 @@ describe('the suite on a cluster', () => {
     const skus = await skusLabelled(run)
     await throughService(async (http) => {
       const left = [...skus]
-      // Concurrently, because a long run leaves thousands.
+      // Deletes them concurrently, because a long run leaves thousands.
       const some = async () => {
         for (let sku = left.pop(); sku !== undefined; sku = left.pop())
           await call(`${http}/stock_management`, { json: { sku } })

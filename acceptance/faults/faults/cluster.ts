@@ -9,7 +9,7 @@ const READY_WITHIN_MS = 20_000
 /** The first node is never killed, because the ledger reads from it. */
 const nodeKilled: Fault = {
   kind: 'one node of three killed',
-  // No other fault at the same time, because all services must be ready during this one.
+  // No other fault runs at the same time, because all services must be ready during this one.
   group: 'moment',
   weight: 15,
   inject: async ({ testbed, sender, random }) => {

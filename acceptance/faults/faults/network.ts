@@ -101,7 +101,7 @@ const cutMidway = (leg: Leg): Fault => ({
   },
 })
 
-/** A new connection is reset after this many bytes from the server. The values go from none to the middle of opening a channel. */
+/** A new connection is reset after this many bytes from the server. The values range from 0 to the middle of opening a channel. */
 const SET_UP_BYTES = [0, 1, 8, 60, 300, 560, 620, 700]
 
 const cutInSetUp = (leg: Leg): Fault => ({

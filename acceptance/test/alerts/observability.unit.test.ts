@@ -32,7 +32,7 @@ const OF_RABBITMQ: Readonly<Record<string, readonly string[]>> = {
   channel_queue_metrics: ['rabbitmq_detailed_channel_messages_acked_total'],
   node_coarse_metrics: ['rabbitmq_detailed_process_resident_memory_bytes'],
 }
-/** Metrics of a broker node, from /metrics. RabbitMQ 3.10 has those of alarms and disk, RabbitMQ 4 also the unreachable peers. */
+/** Metrics of a broker node, from /metrics. RabbitMQ 3.10 has those of alarms and disk. RabbitMQ 4 also has the unreachable peers. */
 const OF_BROKER = [
   'rabbitmq_alarms_memory_used_watermark',
   'rabbitmq_alarms_free_disk_space_watermark',
@@ -40,7 +40,7 @@ const OF_BROKER = [
   'rabbitmq_disk_space_available_limit_bytes',
   'rabbitmq_unreachable_cluster_peers_count',
 ]
-/** https://github.com/kubernetes/kube-state-metrics */
+/** Metrics of https://github.com/kubernetes/kube-state-metrics. */
 const OF_KUBERNETES = ['kube_cronjob_status_last_successful_time', 'kube_cronjob_created']
 /** Every client library exposes these for its process: https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics */
 const OF_PROCESSES = ['process_start_time_seconds']

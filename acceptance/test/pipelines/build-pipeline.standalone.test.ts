@@ -187,7 +187,7 @@ describe('the build pipeline with fakes of npm, docker and trivy', () => {
     for (const service of SERVICES) {
       const command = `docker build --progress plain --file ${service}/Dockerfile --tag registry.invalid/ims/${service}:${sha} --iidfile reports/built/${service} --build-arg NODE_IMAGE=${BASE} --build-arg VERSION=${sha} --build-arg REVISION=${sha} .`
       expect(commands).toContain(command)
-      // By id, because the name may refer to another image by then.
+      // Tagged by id, because the name may refer to another image by then.
       expect(commands).toContain(`docker tag sha256:built-${service} ${remote(service)}`)
       expect(commands).toContain(`docker image rm --force ${remote(service)}`)
       expect(commands).toContainEqual(

@@ -58,7 +58,7 @@ describe('a command with an Idempotency-Key', () => {
     expect(reported(await send('create', item, { http: other }))).toEqual(first)
     const reused = await send('create', { ...item, price: 26 }, { http: other })
     expect([reused.status, reused.body]).toMatchObject([422, { type: 'urn:ims:problem:idempotency-key-reused' }])
-    // Another key is another command.
+    // A different key means a different command.
     expect(await send('create 2', item)).toMatchObject({ status: 409, body: { sku } })
     expect(await stack.deadLetters('create_item')).toEqual([])
 
