@@ -59,7 +59,7 @@ async function workFor({ testbed, sender }: Scene, name: Writer): Promise<Work> 
 function judged({ sender }: Scene, what: string, { done, all, tookMs }: Work): string {
   if (done < all)
     sender.history.reportContradiction(
-      `${what}, and ${done} of ${all} messages were applied within ${DONE_WITHIN_MS} ms`,
+      `${what}, and only ${done} of ${all} messages were applied within ${DONE_WITHIN_MS} ms`,
     )
   return `the others did ${done} of ${all} in ${tookMs.toFixed(0)} ms`
 }

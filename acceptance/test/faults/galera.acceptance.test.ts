@@ -150,7 +150,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       await stack.ready('consumer_two', 'consumer_three')
       const address = two.log.findLast(({ message }) => message === 'connected to MySQL')?.server
       const inUse = galera.nodes.find(({ port }) => address === `127.0.0.1:${port}`)
-      if (inUse === undefined) throw new Error(`consumer two uses ${address}, which is no node`)
+      if (inUse === undefined) throw new Error(`consumer two uses ${address}, which is not a node`)
       await inUse.kill()
       expect(await waited('create_item', item(200_000))).toBe(201)
       expect(await waited('stock_management', { sku: item(200_000).sku })).toBe(200)
