@@ -11,8 +11,9 @@ export function parseOptions<Shape extends z.ZodRawShape>(
   const typeOf = (name: string) => ({ type: flags.includes(name) ? ('boolean' as const) : ('string' as const) })
   const options = Object.fromEntries(Object.keys(schema.shape).map((name) => [name, typeOf(name)]))
   try {
-    const { data, error } = schema.safeParse(parseArgs({ args, options }).values)
-    return data ?? error.issues.map(({ path, message }) => `--${path.join('.')}: ${message}`).join('; ')
+    const parsed = schema.safeParse(parseArgs({ args, options }).values)
+    if (parsed.success) return parsed.data
+    return parsed.error.issues.map(({ path, message }) => `--${path.join('.')}: ${message}`).join('; ')
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }
