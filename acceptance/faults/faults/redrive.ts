@@ -96,7 +96,9 @@ const underAlarm: Fault = {
     let again = code
     for (let tries = 0; again !== 0 && tries < TRIES_MAX; tries += 1) again = await redrive(scene)
     if (again !== 0)
-      history.reportContradiction(`a redrive still ended with exit code ${again} in the last of ${TRIES_MAX} attempts after the alarm`)
+      history.reportContradiction(
+        `a redrive still ended with exit code ${again} in the last of ${TRIES_MAX} attempts after the alarm`,
+      )
     await lettersWhenDrained(scene)
     // From here on, a message may have one dead letter for each time that it was refused.
     history.disturbances.push({ fromMs: 0, untilMs: history.nowMs() })
