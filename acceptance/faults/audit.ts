@@ -1,4 +1,4 @@
-// Counts effects with triggers on the inventory, in the same transactions as the effects. The suite does not know about them.
+// Counts the inserts and deletes of items with triggers, which run in the same transactions. The suite has no code for this.
 import type { Pool, RowDataPacket } from 'mysql2/promise'
 import type { Mysql } from 'testkit'
 import { z } from 'zod'
@@ -76,7 +76,7 @@ export async function readAudit(pool: Pool): Promise<Audit> {
     ),
   )
   for (const { queue, id, outcome, error, epochMs } of recorded) {
-    // A redrive is recorded as a separate queue.
+    // The inbox records a redrive with `#` and its number after the name of the queue.
     const [name = '', redrives = '0'] = queue.split('#')
     const key = keyOf(name, id)
     const of = inbox.get(key) ?? { applied: [], refused: [] }

@@ -13,7 +13,7 @@ export interface Call {
 }
 
 export interface Attempt {
-  /** The name of an item or the reason of a change of stock, which are unique. Otherwise the message id, or a substitute until it is known. */
+  /** Unique in the run: the name of an item, the reason of a change of stock, or a message id. A generated text if the message id is unknown. */
   readonly id: string
   readonly kind: 'create' | 'delete' | 'adjust' | 'healthcheck' | 'bad message'
   readonly queue: string

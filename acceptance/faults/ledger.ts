@@ -2,7 +2,7 @@
 import type { Attempt, History } from './history.ts'
 import { type ItemFound, isFairRefusal, judgeStock, lowestBySku, type MovementFound } from './stock.ts'
 
-/** Within this time after it was sent, a message must be processed, and its sender must have a response. */
+/** A disturbance that begins later than this after a message was sent does not explain a second dead letter of the message. */
 const IN_FLIGHT_MAX_MS = 10_000
 
 /** The data that is collected after all faults are repaired and all queues are drained. */
@@ -26,7 +26,7 @@ export interface Found {
   readonly movements: ReadonlyMap<string, readonly MovementFound[]>
   /** One text for each queue that still has messages, ready or unacknowledged. */
   readonly left: readonly string[]
-  /** One text for each service that is not ready or uses too much memory, and for each node that differs. */
+  /** One text for each service that is not ready or uses too much memory, and for each node whose data differs. */
   readonly unhealthy: readonly string[]
 }
 
@@ -133,32 +133,35 @@ export function judge(
 
 function judgeAttempt(attempt: Attempt, found: Found, letters: DeadLetters): Violation[] {
   const effects = effectsOf(attempt, found)
-  const aside = letters.of(attempt) > 0
+  const isDeadLettered = letters.of(attempt) > 0
   const { applied, refused } = recordedOf(attempt, found)
   const isReported = attempt.reported === 'refused'
   const say = (what: Violation['what'], text: string): Violation[] => [{ what, text, attempt }]
-  if (attempt.answer === 'accepted' && effects === 0 && !aside && !isReported)
+  if (attempt.answer === 'accepted' && effects === 0 && !isDeadLettered && !isReported)
     return say('lost', 'accepted, but neither applied nor dead-lettered')
   if (attempt.kind === 'adjust' && applied.length > effects)
     return say('lost', 'recorded as applied, but there is no movement')
   // A redelivered health check is logged again.
   if (effects > 1 && attempt.kind !== 'healthcheck') return say('applied twice', `took effect ${effects} times`)
   if (attempt.kind === 'bad message' && effects > 0) return say('contradiction', 'a bad message took effect')
-  if (attempt.answer === 'not accepted' && (effects > 0 || aside))
-    return say('contradiction', `reported as not stored, but it was ${aside ? 'dead-lettered' : 'applied'}`)
+  if (attempt.answer === 'not accepted' && (effects > 0 || isDeadLettered))
+    return say('contradiction', `reported as not stored, but it was ${isDeadLettered ? 'dead-lettered' : 'applied'}`)
   if ((attempt.reported === 'created' || attempt.reported === 'adjusted') && effects === 0)
     return say('contradiction', `reported as ${attempt.reported}, but it was not`)
   if (attempt.reported === 'refused' && effects > 0 && !isAppliedByRedrive(attempt, found))
     return say('contradiction', 'reported as refused, but it took effect')
   if (effects === 0 || attempt.messageId === undefined || attempt.kind === 'healthcheck') return []
-  if (aside) return say('both applied and refused', 'applied, and also dead-lettered')
+  if (isDeadLettered) return say('both applied and refused', 'applied, and also dead-lettered')
   // A refused message may be applied after a redrive, but an applied message must never be refused.
   if (refused.some((redrives) => !applied.some((later) => later > redrives)))
     return say('both applied and refused', 'applied, and recorded as refused')
   return []
 }
 
-/** Without faults, a message has at most one dead letter for each time that it was sent, and none if its sender was notified. */
+/**
+ * Without faults, a message has at most one dead letter for each time that it was sent. If its refusal was reported, only
+ * the transmissions without a waiting client count.
+ */
 function judgeLetters(attempt: Attempt, letters: number): Violation[] {
   const { reported, sentWaiting, sentWithoutWaiting } = attempt
   const max = reported === 'refused' ? sentWithoutWaiting : Math.max(sentWaiting + sentWithoutWaiting, 1)

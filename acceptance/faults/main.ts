@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { commitOf, startGalera, startServers, withoutGalera } from 'testkit'
 import { ROOT } from '../test/stack.ts'
+import { interruptedBySignals, say } from './command-line.ts'
 import { commandOf, faultsOf, type Given, mutationOf, readOptions, USAGE } from './options.ts'
 import { page } from './page.ts'
 import { type About, recordOf, violationsOf } from './record.ts'
@@ -20,7 +21,7 @@ async function main(args: string[]): Promise<number> {
   const given = readOptions(args)
   if (typeof given === 'string') return wrongUsage(given)
   const mix = faultsOf(given)
-  if (mix.length === 0) return wrongUsage(`--mix: the name of no fault contains ${given.mix}`)
+  if (mix.length === 0) return wrongUsage(`--mix: no fault has a name that contains ${given.mix}`)
   const { seed, minutes, clients, only, database } = given
   const mutation = mutationOf(given)
   const interrupted = interruptedBySignals()
@@ -36,7 +37,7 @@ async function main(args: string[]): Promise<number> {
     await galera?.end()
     throw error
   })
-  // So that the ledger, which reads from the first node, sees what the other nodes have committed.
+  // The ledger reads from the first node, and must see the commits of the other nodes.
   await galera?.nodes[0].sql('SET GLOBAL wsrep_sync_wait = 7')
   const servers = galera ? { ...single, mysql: galera.nodes[0] } : single
   try {
@@ -83,7 +84,7 @@ async function ledger(given: Given, known: Known, options: RunOptions): Promise<
   // Written before the run is shrunk, because shrinking may be interrupted.
   write('report.html', run, given.only)
   if (!isRight && !given['no-shrink']) {
-    say('… the run failed; looking for fewer faults that make it fail')
+    say('… the run failed. Searching for fewer faults that still make it fail')
     const { smallest, runs } = await smallerRun(run, options, (text) => say(`… ${text}`))
     if (smallest) {
       const { only, failure } = smallest
@@ -139,19 +140,4 @@ function databaseLine(version: string): string {
 function wrongUsage(why: string): number {
   process.stderr.write(`✗ ${why}\n${USAGE}`)
   return EXIT_USAGE
-}
-
-/** Returns a signal that aborts on SIGINT, SIGTERM or SIGHUP, so that the run stops its servers and services. */
-function interruptedBySignals(): AbortSignal {
-  const controller = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.on(signal, () => {
-      if (!controller.signal.aborted) say('… interrupted: repairing and stopping')
-      controller.abort(new Error('interrupted'))
-    })
-  return controller.signal
-}
-
-function say(line: string): void {
-  process.stderr.write(`${line}\n`)
 }

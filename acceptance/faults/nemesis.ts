@@ -29,7 +29,7 @@ export interface InjectedFault {
   readonly untilMs: number
 }
 
-/** Causes these faults at the same time, repairs them, and waits until everything works. */
+/** Causes these faults at the same time, repairs them, and waits until the suite has recovered. */
 export async function injectRound(scene: Scene, planned: readonly Planned[]): Promise<Round> {
   const { random, sender, interrupted } = scene
   const { history } = sender
@@ -44,7 +44,7 @@ export async function injectRound(scene: Scene, planned: readonly Planned[]): Pr
   // An interruption ends only the wait. The faults are always repaired.
   const lastsMs = Math.max(...injected.map((each) => each.injected.lastsMs))
   await pause(lastsMs, undefined, { signal: interrupted }).catch(() => {})
-  // In parallel, because a process that got SIGTERM and is frozen exits only after the other fault has resumed it.
+  // Repairs them in parallel, because a process that got SIGTERM and is frozen exits only after the other fault has resumed it.
   const faults = await Promise.all(
     injected.map(async ({ number, fault: { kind, group }, fromMs, injected: { note, repair } }) => {
       const tookEffect = await repair()

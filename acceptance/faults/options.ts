@@ -1,6 +1,6 @@
 // Parses the command line of `npm run faults`, and prints the command that repeats a run.
-import { parseArgs } from 'node:util'
 import { z } from 'zod'
+import { parseOptions } from './command-line.ts'
 import type { Fault } from './faults/fault.ts'
 import { faults, faultsOfCluster, mixOf } from './faults/index.ts'
 import { type Mutation, mutations } from './mutations.ts'
@@ -36,28 +36,7 @@ const options = z.object({
 export type Given = z.infer<typeof options>
 
 /** Returns the options, or a sentence that says why they are not valid. */
-export function readOptions(args: string[]): Given | string {
-  try {
-    const text = { type: 'string' } as const
-    const { values } = parseArgs({
-      args,
-      options: {
-        seed: text,
-        minutes: text,
-        clients: text,
-        mix: text,
-        only: text,
-        mutation: text,
-        database: text,
-        'no-shrink': { type: 'boolean' },
-      },
-    })
-    const { data, error } = options.safeParse(values)
-    return data ?? error.issues.map(({ path, message }) => `--${path.join('.')}: ${message}`).join('; ')
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error)
-  }
-}
+export const readOptions = (args: string[]): Given | string => parseOptions(args, options, ['no-shrink'])
 
 export const mutationOf = ({ mutation }: Given): Mutation | undefined => mutations.find(({ name }) => name === mutation)
 

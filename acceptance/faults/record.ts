@@ -28,7 +28,7 @@ export interface MessageRecord
 
 /** An event of a message, apart from its calls. */
 export interface Event {
-  /** Absent if only the result at the end is known. */
+  /** Absent for traces that are found at the end of the run. */
   readonly atMs?: number
   readonly text: string
   /** Set if a consumer applied or refused the command here. */

@@ -96,10 +96,10 @@ function storyOf({ what, text, attempt }: Violation, { rounds, found }: Run, log
   lines.push(
     `    ${inspect({ id, kind, sku, messageId, answer, reported, answered, atMs: Math.round(atMs) }, { breakLength: 200 })}`,
   )
-  const aside = found.deadLetters.filter((letter) => letter.messageId === messageId && messageId !== undefined)
+  const deadLetters = found.deadLetters.filter((letter) => letter.messageId === messageId && messageId !== undefined)
   lines.push(
     `    inserted ${found.inserts.get(id) ?? 0} times; deleted by sku ${found.deletes.get(sku ?? '') ?? 0} times;` +
-      ` stored now: ${found.table.get(sku ?? '') ?? 'no'}; dead letters: ${aside.map(({ reason }) => reason).join(', ') || 'none'}`,
+      ` stored now: ${found.table.get(sku ?? '') ?? 'no'}; dead letters: ${deadLetters.map(({ reason }) => reason).join(', ') || 'none'}`,
   )
   for (const round of rounds)
     if (round.endedMs > atMs - AROUND_MS && round.atMs < atMs + AROUND_MS) lines.push(`    fault ${roundLine(round)}`)

@@ -28,7 +28,7 @@ export interface RunOptions {
   readonly servers: Servers
   readonly seed: number
   readonly minutes: number
-  /** Continues until this many kinds of faults took effect, because a busy machine may have fewer in `minutes`. */
+  /** Continues after `minutes` until this many kinds of faults took effect. A busy machine needs more time for them. */
   readonly kindsMin?: number
   /** Injects only the faults with these numbers. The run then ends after the last of them, and `minutes` has no effect. */
   readonly only?: readonly number[]
@@ -67,7 +67,7 @@ export class Unfinished extends Error {
   }
 }
 
-/** Runs for `minutes`, then drains the queues and checks. Rejects with `Unfinished` if that was not possible. */
+/** Runs for `minutes`, drains the queues, and checks the result. Rejects with `Unfinished` if that was not possible. */
 export async function runLedger(options: RunOptions): Promise<Run> {
   const testbed = await startTestbed(options.servers, options)
   const history = new History()
@@ -94,7 +94,7 @@ export async function runLedger(options: RunOptions): Promise<Run> {
   }
 }
 
-/** Adds rounds of faults until the time is over, while all clients run. At the end, no client runs. */
+/** Injects rounds of faults while all clients run, until the time is over. Then stops the clients. */
 async function injectUnderLoad(
   testbed: Testbed,
   history: History,

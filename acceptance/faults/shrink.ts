@@ -18,8 +18,8 @@ export interface Shrinking<Failure> {
 
 /**
  * Tries no fault at all, then the suspects, then halves, quarters and so on, and also everything except each of these parts.
- * A run that does not fail proves nothing, because a fault causes a violation only at the right moment. So the result is
- * small, but not necessarily the smallest.
+ * A run that does not fail proves nothing, because a fault causes a violation only at the right moment. The result is
+ * therefore small, but not necessarily the smallest.
  */
 export async function shrink<Failure>({ all, suspects, again, mayRun }: Shrinking<Failure>): Promise<Shrunk<Failure>> {
   const tried = new Set<string>()

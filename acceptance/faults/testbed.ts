@@ -4,8 +4,7 @@ import { readFileSync } from 'node:fs'
 import { eventually, leanNode, type Mysql, type Servers, startTcpProxy, type TcpProxy, testSpace } from 'testkit'
 import { type ReplicaName, SERVICES, type ServiceName, type Stack, startStackOn } from '../test/stack.ts'
 import { installAudit } from './audit.ts'
-import type { Mutation } from './mutations.ts'
-import { mutationEnvironment } from './mutations.ts'
+import { type Mutation, mutationEnvironment } from './mutations.ts'
 
 /** The consumers that write, with three replicas each, so that two of them can deadlock while a third is down. */
 export const WRITERS = [

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { definitions } from '@ims/accounts/definitions'
 import { eventually, freePorts, joinTwoNodes, type Rabbitmq, startServers, testSpace } from 'testkit'
+import { interruptedBySignals, say } from '../faults/command-line.ts'
 import { type Fired, type Observers, startObservers } from '../test/alerts/observers.ts'
 import { call, item } from '../test/http.ts'
 import { ROOT, SERVICES, type ServiceName, type Stack, startStackOn } from '../test/stack.ts'
@@ -49,8 +50,7 @@ async function main(): Promise<number> {
   mkdirSync(parent, { recursive: true })
   const directory = mkdtempSync(join(parent, 'on-call-'))
   const servers = await startServers({ directory, mode: 'local', lifetime: 'process', onProgress: say })
-  const interrupted = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupted.abort())
+  const interrupted = interruptedBySignals()
   let observers: Observers | undefined
   let stack: Stack | undefined
   let joined: Awaited<ReturnType<typeof joinTwoNodes>> = []
@@ -81,9 +81,9 @@ async function main(): Promise<number> {
     const versions = `RabbitMQ ${servers.rabbitmq.version}, MySQL ${servers.mysql.version}`
     say(`${versions}, three RabbitMQ nodes and one MySQL server, ${PER_SECOND} requests per second`)
     const faults = faultsOn(stack, nodes)
-    await pause(QUIET_MS, undefined, { signal: interrupted.signal })
+    await pause(QUIET_MS, undefined, { signal: interrupted })
     const outcomes: Outcome[] = []
-    for (const fault of faults) outcomes.push(await play(fault, stack, observers, interrupted.signal))
+    for (const fault of faults) outcomes.push(await play(fault, stack, observers, interrupted))
     return judge(outcomes, observers)
   } catch (error) {
     say(`✗ ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
@@ -256,8 +256,4 @@ function seconds(ms: number): string {
 
 function shortened(text: string): string {
   return text.replaceAll(/\s+/g, ' ').replaceAll('|', '\\|').slice(0, 160)
-}
-
-function say(line: string): void {
-  process.stderr.write(`${line}\n`)
 }

@@ -1,4 +1,4 @@
-// The process of the attackers. It runs the attacks on request of the soak test, so that they do not slow down its measurements.
+// The process that runs the attacks when the soak test requests it. A separate process does not slow down the measurements.
 import { z } from 'zod'
 import { randomOf } from '../faults/random.ts'
 import { attacks } from './attacks.ts'
@@ -10,7 +10,7 @@ const order = z.object({
   target: z.object({ http: z.string(), admin: z.array(z.string()), amqp: z.string() }),
 })
 export type Order = z.output<typeof order>
-/** The response: the attack has ended, or the reason why it could not run. */
+/** Sent when the attack has ended. `failure` is the reason why it could not run. */
 export const report = z.object({ name: z.string(), failure: z.string().optional() })
 
 process.on('message', async (given) => {

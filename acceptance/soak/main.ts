@@ -2,9 +2,9 @@
 // failed run · 64 usage.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { startServers } from 'testkit'
 import { z } from 'zod'
+import { interruptedBySignals, parseOptions, say } from '../faults/command-line.ts'
 import { ROOT } from '../test/stack.ts'
 import { attacks } from './attacks.ts'
 import { summaryLine, tableLines, turnLine, violationLines } from './report.ts'
@@ -32,7 +32,7 @@ const options = z.object({
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(args: string[]): Promise<number> {
-  const given = readOptions(args)
+  const given = parseOptions(args, options)
   if (typeof given === 'string') {
     say(`✗ ${given}\n${USAGE}`)
     return EXIT_USAGE
@@ -57,28 +57,4 @@ async function main(args: string[]): Promise<number> {
     await servers.close({ deleteData: true })
     rmSync(directory, { recursive: true, force: true })
   }
-}
-
-function readOptions(args: string[]): z.infer<typeof options> | string {
-  try {
-    const text = { type: 'string' } as const
-    const { data, error } = options.safeParse(
-      parseArgs({ args, options: { seed: text, minutes: text, mix: text } }).values,
-    )
-    return data ?? error.issues.map(({ path, message }) => `--${path.join('.')}: ${message}`).join('; ')
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error)
-  }
-}
-
-/** Returns a signal that aborts on SIGINT, SIGTERM or SIGHUP, so that the run stops its servers and services. */
-function interruptedBySignals(): AbortSignal {
-  const controller = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.on(signal, () => controller.abort(new Error('interrupted')))
-  return controller.signal
-}
-
-function say(line: string): void {
-  process.stderr.write(`${line}\n`)
 }

@@ -17,7 +17,7 @@ import { type Order, report } from './attacker.ts'
 import { ATTACKERS_KEYS, type Attack, attacks, HOSTILE, OPERATORS_KEY } from './attacks.ts'
 import { startHonest } from './honest.ts'
 
-/** The requirements. */
+/** The limits that the suite must meet. */
 export const LIMITS = {
   answeredWithinMs: 5_000,
   /** A rejection (503 `not-accepted`) must come at once. */
@@ -111,7 +111,7 @@ export interface Soak {
   readonly waitedForCpu: number | undefined
 }
 
-/** Runs for `minutes`, then drains the queues and checks. Rejects if the suite does not drain, or if the run is interrupted. */
+/** Runs for `minutes`, drains the queues, and checks the result. Rejects if the suite does not drain, or if the run is interrupted. */
 export async function runSoak(options: SoakOptions): Promise<Soak> {
   const testbed = await startTestbed(options.servers, { replicas: SERVICES, env: ENVIRONMENT })
   try {

@@ -120,7 +120,7 @@ async function drained(node: string, selector: string, forS: number, work: () =>
   }
 }
 
-/** Runs two pods of each service and evicts all pods from the node of the first producer. Other nodes replace them. */
+/** Runs two pods of each service and evicts all pods from the node of the first producer. The replacements start on other nodes. */
 async function drainTheProducersNode(): Promise<void> {
   for (const service of SERVICES) await scaled(service, 2)
   const producers = ['get', 'pods', '--selector=app.kubernetes.io/name=producer']
@@ -419,7 +419,7 @@ describe('the suite on a cluster', () => {
     const skus = await skusLabelled(run)
     await throughService(async (http) => {
       const left = [...skus]
-      // Concurrently, because a long run leaves thousands.
+      // Deletes them concurrently, because a long run leaves thousands.
       const some = async () => {
         for (let sku = left.pop(); sku !== undefined; sku = left.pop())
           await call(`${http}/stock_management`, { json: { sku } })

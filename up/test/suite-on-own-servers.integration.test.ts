@@ -1,21 +1,20 @@
 // The real suite on its own RabbitMQ and MySQL: with special characters in its path, moved, copied, with killed servers, and with a
 // killed supervisor.
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { ownSuite } from 'testkit'
 import { identify, isAlive, type ProcessIdentity } from 'testkit/processes/process-identity'
 import { processesStartedFor } from 'testkit/processes/started-for'
 import { hasServerPrograms } from 'testkit/servers/private-mysql'
 import { readState, writeState } from 'testkit/servers/state'
+import { MAIN, runMain } from './fixtures/run-main.ts'
 import { statusJson } from './fixtures/status-json.ts'
 import { eventually } from './fixtures/suite-under-test.ts'
 
-const MAIN = join(import.meta.dirname, '..', 'src', 'main.ts')
 const suite = hasServerPrograms() ? describe : describe.skip
 
 let root: string
@@ -26,13 +25,8 @@ const servers = () => join(folder, 'up', 'servers')
 const startedHere = () =>
   [join(folder, 'up'), join(servers(), 'rabbitmq'), join(servers(), 'mysql')].flatMap(processesStartedFor)
 
-/** Runs a command of the project and resolves with its exit code and output. */
-async function ims(...args: string[]): Promise<{ code: number; output: string }> {
-  const env = { ...environment, IMS_UP_DIRECTORY: join(folder, 'up') }
-  const run = promisify(execFile)(process.execPath, [MAIN, ...args], { env })
-  const { stdout } = await run.catch((error: { stdout: string }) => error)
-  return { code: run.child.exitCode ?? -1, output: stdout }
-}
+const inFolder = () => ({ ...environment, IMS_UP_DIRECTORY: join(folder, 'up') })
+const ims = async (...args: string[]) => await runMain(inFolder(), ...args)
 
 const up = async () => {
   const { code, output } = await ims('up', '--detach')
@@ -158,8 +152,7 @@ async function killedAtServers(): Promise<ProcessIdentity[]> {
 
 /** Runs `up`, and kills only this process as soon as `condition` holds. */
 async function killedWhen(condition: () => boolean): Promise<void> {
-  const env = { ...environment, IMS_UP_DIRECTORY: join(folder, 'up') }
-  const run = spawn(process.execPath, [MAIN, 'up'], { env, stdio: 'ignore' })
+  const run = spawn(process.execPath, [MAIN, 'up'], { env: inFolder(), stdio: 'ignore' })
   const ended = new Promise((resolve) => run.once('exit', resolve))
   while (!condition() && run.exitCode === null) await sleep(5)
   run.kill('SIGKILL')

@@ -1,19 +1,16 @@
 // The real suite on external servers: `up`, the four calls, a killed consumer, and `down`.
-import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { ownSuite } from 'testkit'
 import type { TestSpace } from 'testkit/servers/test-space'
 import { serversEnvironment } from 'testkit/servers-environment'
 import { serversUnderTest } from 'testkit/under-test'
+import { runMain } from './fixtures/run-main.ts'
 import { statusJson } from './fixtures/status-json.ts'
 import { eventually } from './fixtures/suite-under-test.ts'
-
-const MAIN = join(import.meta.dirname, '..', 'src', 'main.ts')
 
 let space: TestSpace
 let directory: string
@@ -30,13 +27,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true })
 })
 
-/** Runs a command of the project and resolves with its exit code and output. */
-async function ims(...args: string[]): Promise<{ code: number; output: string }> {
-  const run = promisify(execFile)(process.execPath, [MAIN, ...args], { env: environment })
-  const { stdout } = await run.catch((error: { stdout: string }) => error)
-  return { code: run.child.exitCode ?? -1, output: stdout }
-}
-
+const ims = async (...args: string[]) => await runMain(environment, ...args)
 const status = async () => statusJson.parse(JSON.parse((await ims('status', '--json')).output))
 
 async function call(method: 'GET' | 'POST', path: string, body?: string): Promise<{ status: number; json: unknown }> {

@@ -89,7 +89,7 @@ function alarm(kind: string, on: readonly string[], off: readonly string[]): Fau
   }
 }
 
-/** Deleting a queue deletes its messages, which no client can prevent. So the queue is deleted while it is empty and its consumers are frozen. */
+/** Deleting a queue also deletes its messages, and no client can prevent that. Here, the queue is empty and its consumers are frozen. */
 const queueDeleted: Fault = {
   kind: 'queue deleted',
   group: 'broker',

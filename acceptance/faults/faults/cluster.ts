@@ -3,20 +3,20 @@ import { allReady } from '../testbed.ts'
 import { becomesTrue } from './broker.ts'
 import type { Fault } from './fault.ts'
 
-/** The other nodes remove a node after five seconds. A statement that waits for the removal can take equally long. */
+/** The cluster removes a dead node after five seconds. A statement can wait for the removal. */
 const READY_WITHIN_MS = 20_000
 
 /** The first node is never killed, because the ledger reads from it. */
 const nodeKilled: Fault = {
   kind: 'one node of three killed',
-  // No other fault at the same time, because all services must be ready during this one.
+  // No other fault runs at the same time, because all services must be ready during this one.
   group: 'moment',
   weight: 15,
   inject: async ({ testbed, sender, random }) => {
     const [first, ...others] = testbed.cluster
     const node = random.pick(others)
     await node.kill()
-    const gaveUp = await becomesTrue(async () => {
+    const isRemoved = await becomesTrue(async () => {
       const size = await first?.sql("SHOW STATUS LIKE 'wsrep_cluster_size'")
       return size?.trim().endsWith(String(others.length)) ?? false
     }, READY_WITHIN_MS)
@@ -31,7 +31,7 @@ const nodeKilled: Fault = {
       lastsMs: random.whole(0, 5_000),
       repair: async () => {
         await node.start()
-        return gaveUp
+        return isRemoved
       },
     }
   },

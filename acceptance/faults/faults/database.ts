@@ -95,7 +95,7 @@ const READ_ONLY_ERROR = {
  */
 const failedOver: Fault = {
   kind: 'database failed over, the old server read-only',
-  // It needs writes to judge, and there are none while the broker is down as well.
+  // This fault is judged by the writes of the services. There are none while the broker is down as well.
   group: 'moment',
   weight: 5,
   inject: async ({ testbed, sender, random }) => {

@@ -59,7 +59,7 @@ const bandwidth = (leg: Leg): Fault =>
     bytesPerS: random.whole(5_000, 100_000),
   }))
 
-/** A fault that affects the open connections at once. It takes effect if there is one. */
+/** A fault that hits the open connections once. It takes effect if a connection is open. */
 function blow(leg: Leg, kind: string, injectOn: (proxy: TcpProxy) => number): Fault {
   return {
     kind: `${leg.name} ${kind}`,
@@ -101,7 +101,7 @@ const cutMidway = (leg: Leg): Fault => ({
   },
 })
 
-/** A new connection is reset after this many bytes from the server. The values go from none to the middle of opening a channel. */
+/** A new connection is reset after this many bytes from the server. The values range from 0 to the middle of opening a channel. */
 const SET_UP_BYTES = [0, 1, 8, 60, 300, 560, 620, 700]
 
 const cutInSetUp = (leg: Leg): Fault => ({
@@ -132,7 +132,7 @@ const cutInSetUp = (leg: Leg): Fault => ({
   },
 })
 
-/** Acts like a broker that is being drained: it closes new connections with its own close method, at once or some responses later. */
+/** Acts like a broker that is being drained: it sends `connection.close` on new connections, immediately or after some responses. */
 const closedAsOpened: Fault = {
   kind: 'AMQP connections closed as they open',
   group: 'amqp leg',

@@ -89,14 +89,16 @@ const underAlarm: Fault = {
     const code = await ended
     const after = await lettersWhenDrained(scene)
     if (before === undefined || after === undefined)
-      history.reportContradiction(`${QUEUE} was not drained before a redrive`)
+      history.reportContradiction(`${QUEUE} was not drained before or after a redrive`)
     else if (after > before)
       history.reportContradiction(`a redrive under a memory alarm left ${after} dead letters of ${before}`)
     // If not all dead letters were redriven, the command tells the operator to run it again.
     let again = code
     for (let tries = 0; again !== 0 && tries < TRIES_MAX; tries += 1) again = await redrive(scene)
     if (again !== 0)
-      history.reportContradiction(`a redrive ended with ${again}, ${TRIES_MAX} times after the alarm was over`)
+      history.reportContradiction(
+        `a redrive still ended with exit code ${again} in the last of ${TRIES_MAX} attempts after the alarm`,
+      )
     await lettersWhenDrained(scene)
     // From here on, a message may have one dead letter for each time that it was refused.
     history.disturbances.push({ fromMs: 0, untilMs: history.nowMs() })

@@ -10,7 +10,10 @@ import { within } from './moments.ts'
 
 const MESSAGES = 100
 const COMES_WITHIN_MS = 4_000
-/** The broker closes a silent connection after some seconds and the database after ten. A batch that waited for its locks is retried. */
+/**
+ * The broker closes the connection of a frozen process after some seconds, and the database after ten. A batch that waited
+ * for the locks of that process is retried.
+ */
 const DONE_WITHIN_MS = 60_000
 
 type Writer = (typeof WRITERS)[number]
@@ -52,11 +55,11 @@ async function workFor({ testbed, sender }: Scene, name: Writer): Promise<Work> 
   return { done, all: ids.length, tookMs: performance.now() - since }
 }
 
-/** Describes how long the others took. If they did not apply all messages, records a contradiction. */
+/** Describes how long the other replicas took. If they did not apply all messages, records a contradiction. */
 function judged({ sender }: Scene, what: string, { done, all, tookMs }: Work): string {
   if (done < all)
     sender.history.reportContradiction(
-      `${what}, and ${done} of ${all} messages were applied within ${DONE_WITHIN_MS} ms`,
+      `${what}, and only ${done} of ${all} messages were applied within ${DONE_WITHIN_MS} ms`,
     )
   return `the others did ${done} of ${all} in ${tookMs.toFixed(0)} ms`
 }
@@ -68,8 +71,8 @@ function proxyOf({ testbed }: Scene, name: Writer): TcpProxy {
 }
 
 /**
- * Its locks stay until the database closes its connection. In half of the cases it continues earlier, with messages
- * that other replicas now have.
+ * A frozen consumer keeps its locks until the database closes its connection. In half of the cases, the consumer continues
+ * earlier, and still has messages that other replicas now also have.
  */
 const frozenInTransaction: Fault = {
   kind: 'consumer frozen inside its transaction',
@@ -78,7 +81,7 @@ const frozenInTransaction: Fault = {
   inject: async (scene) => {
     const { random, testbed, clients } = scene
     const name = random.pick(WRITERS)
-    const goesOn = random.fraction() < 0.5
+    const continues = random.fraction() < 0.5
     const victim = testbed.stack.service(name)
     // No other client sends, so the frozen consumer has messages that this fault waits for.
     await clients.hold()
@@ -89,10 +92,10 @@ const frozenInTransaction: Fault = {
     if (isInside) victim.kill('SIGSTOP')
     held.release()
     clients.resume()
-    const note = goesOn ? name : `${name}: ${judged(scene, `${name} was frozen inside its transaction`, await work)}`
+    const note = continues ? name : `${name}: ${judged(scene, `${name} was frozen inside its transaction`, await work)}`
     return {
       note,
-      lastsMs: goesOn ? random.whole(200, 8_000) : 0,
+      lastsMs: continues ? random.whole(200, 8_000) : 0,
       repair: async () => {
         victim.kill('SIGCONT')
         await work

@@ -1,4 +1,4 @@
-// Faults of database sessions: the defaults of new sessions change.
+// Faults of database sessions: the server's defaults for new sessions change.
 import { z } from 'zod'
 import { createThenDelete, crowd } from '../workload/scenarios.ts'
 import { cutFromDatabase, readAsServices } from './account.ts'
@@ -8,7 +8,7 @@ interface Setting {
   /** Names of the variable. The first one that the server knows is used. */
   readonly names: readonly string[]
   readonly worst: string
-  /** The expression that shows the change in a new session, and its value. Default: the variable itself. */
+  /** An expression that shows the change in a new session, and the value that it then has. Default: the variable itself. */
   readonly seen?: readonly [string, string]
 }
 

@@ -26,7 +26,7 @@ const killStorm: Fault = {
     const storm = async () => {
       while (on) {
         // The services' account sees only its own connections, and may kill their statements. The query fails on MySQL 9
-        // while a statement contains an emoji, so it is simply repeated.
+        // while a statement contains an emoji, so the loop ignores the error.
         const [rows] = await connection
           .query<RowDataPacket[]>('SELECT id, command FROM information_schema.processlist WHERE id <> CONNECTION_ID()')
           .catch(() => [[]])
@@ -82,7 +82,7 @@ const HOT_MESSAGES = 2_000
 const HOT_SENDERS = 100
 const HOT_QUEUES = ['create_item', 'stock_management', 'stock_adjustment']
 const EMPTIED_WITHIN_MS = 60_000
-const LOOKED_EVERY_MS = 100
+const CHECKED_EVERY_MS = 100
 
 /** All replicas create, change and delete the same few skus. Takes effect if a batch waits for a row lock of another one. */
 const fewSkus: Fault = {
@@ -93,7 +93,7 @@ const fewSkus: Fault = {
     const { clients, random } = scene
     const before = await Promise.all([deadlocks(scene), lockWaits(scene)])
     const stopped = new AbortController()
-    const looking = looks(scene, stopped.signal)
+    const checking = checkReadiness(scene, stopped.signal)
     let left = HOT_MESSAGES
     const send = async () => {
       while (left > 0) {
@@ -110,7 +110,7 @@ const fewSkus: Fault = {
     }, EMPTIED_WITHIN_MS)
     clients.resume()
     stopped.abort()
-    const [unready, all] = await looking
+    const [unready, all] = await checking
     const lost = (await deadlocks(scene)) - before[0]
     const waits = (await lockWaits(scene)) - before[1]
     return {
@@ -146,14 +146,14 @@ async function sendHot({ sender, random }: Scene, sku: string): Promise<void> {
 }
 
 /** Checks the readiness of the writers until aborted. Resolves with the number of failed checks and of all checks. */
-async function looks({ testbed }: Scene, until: AbortSignal): Promise<[unready: number, all: number]> {
+async function checkReadiness({ testbed }: Scene, until: AbortSignal): Promise<[unready: number, all: number]> {
   let unready = 0
   let all = 0
   while (!until.aborted) {
     const reasons = await Promise.all(WRITERS.map((name) => testbed.stack.service(name).notReady()))
     unready += reasons.filter((why) => why !== undefined).length
     all += reasons.length
-    await pause(LOOKED_EVERY_MS)
+    await pause(CHECKED_EVERY_MS)
   }
   return [unready, all]
 }

@@ -40,7 +40,7 @@ const draw = (svg, tag, attributes = {}, ...children) => make(svg, [tag, SVG], a
 const button = (text, click, attributes = {}) => el('button', { type: 'button', ...attributes, click }, text)
 const tooltip = (text) => make(undefined, ['title', SVG], {}, [text])
 
-// ---- words
+// ---- texts
 
 const titleOf = ({ number, kind, note, tookEffect }) =>
   `${number}: ${kind}${note === '' ? '' : ` (${note})`}${tookEffect ? '' : ' [no effect]'}`
@@ -51,7 +51,7 @@ function classOf(answered) {
   return /^(\d|published: not)/.test(answered) ? 'refused' : 'unanswered'
 }
 
-// ---- the head
+// ---- the header
 
 byId('verdict').textContent =
   violations.length === 0 ? 'No violation' : `${violations.length} violation${violations.length === 1 ? '' : 's'}`

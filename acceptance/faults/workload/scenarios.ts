@@ -1,4 +1,4 @@
-// Small scenarios that clients play, each on its own sku. The responses determine what must be stored at the end.
+// Small scenarios that clients play, each on its own sku. The responses determine which items must be stored at the end.
 import type { Random } from '../random.ts'
 import {
   adjust,
@@ -218,7 +218,7 @@ const refusedStaysRefused: Scenario = {
     if (first.reported !== 'created') return
     const second = await create(sender, sku, WAIT_S)
     if (second.reported === 'created')
-      history.reportContradiction('an item was created with a sku that another one has', sku)
+      history.reportContradiction('an item was created with a sku that another item has', sku)
     const gone = await remove(sender, sku, WAIT_S)
     if (second.reported !== 'refused' || gone.reported !== 'deleted') return
     await publish(sender, second, JSON.stringify(itemOf(second.id, sku)))
@@ -260,7 +260,7 @@ const sentUntilReported: Scenario = {
     if (gone.reported !== 'deleted') return
     await sendItem(sender, item, sku, WAIT_S, key)
     if (item.reported !== 'created')
-      history.reportContradiction('a retry got another outcome than the first request', sku)
+      history.reportContradiction('a retry got a different outcome than the first request', sku)
     history.expected.set(sku, undefined)
   },
 }

@@ -119,7 +119,7 @@ const failing = (well: number, bad: number, { share = 1, reason = 'disconnected'
   [answered(503)]: rising([0, well], [20 * share, bad], [0, 120]),
   [failedBecause(reason)]: rising([0, well], [20 * share, bad], [0, 120]),
 })
-/** When the event of a scenario happens. */
+/** The minute in which the event of a scenario happens. */
 export const EVENT_MINUTE = 60
 const T = EVENT_MINUTE
 const W = 'Watchdog'

@@ -66,7 +66,7 @@ it('every counter has the expected value, and no other counter is above zero', a
     (await samplesOf('consumer_two', /^messages_held$/)).get('messages_held{queue="create_item"}')
   const created = 'messages_applied_total{outcome="created",queue="create_item"}'
 
-  // Sent concurrently, so that the consumer applies them in batches. Then duplicates, first from senders that do not wait.
+  // Concurrent creates, which the consumer applies in batches. Then duplicates, first from senders that do not wait.
   await Promise.all(Array.from({ length: BATCH }, (_, n) => create(n)))
   await eventually(async () => expect(await applied()).toBe(BATCH))
   for (const n of [1, 2, 3, 4, 5]) expect(await create(n)).toBe(200)

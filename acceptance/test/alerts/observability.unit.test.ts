@@ -32,7 +32,7 @@ const OF_RABBITMQ: Readonly<Record<string, readonly string[]>> = {
   channel_queue_metrics: ['rabbitmq_detailed_channel_messages_acked_total'],
   node_coarse_metrics: ['rabbitmq_detailed_process_resident_memory_bytes'],
 }
-/** Metrics of a broker node, from /metrics. RabbitMQ 3.10 has those of alarms and disk, RabbitMQ 4 also the unreachable peers. */
+/** Metrics of a broker node, from /metrics. RabbitMQ 3.10 has those of alarms and disk. RabbitMQ 4 also has the unreachable peers. */
 const OF_BROKER = [
   'rabbitmq_alarms_memory_used_watermark',
   'rabbitmq_alarms_free_disk_space_watermark',
@@ -40,13 +40,13 @@ const OF_BROKER = [
   'rabbitmq_disk_space_available_limit_bytes',
   'rabbitmq_unreachable_cluster_peers_count',
 ]
-/** https://github.com/kubernetes/kube-state-metrics */
+/** Metrics of https://github.com/kubernetes/kube-state-metrics. */
 const OF_KUBERNETES = ['kube_cronjob_status_last_successful_time', 'kube_cronjob_created']
 /** Every client library exposes these for its process: https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics */
 const OF_PROCESSES = ['process_start_time_seconds']
 /** Prometheus adds these for each target: https://prometheus.io/docs/concepts/jobs_instances */
 const OF_PROMETHEUS = ['up']
-/** The labels of our metrics, in addition to those that Prometheus adds to every target. */
+/** The labels of our metrics, and those that Prometheus adds to every target. */
 const LABELS = ['service', 'le', 'job', 'instance', ...METRICS.flatMap(({ labels }) => labels)]
 /** The labels of other programs' metrics. */
 const OTHER_LABELS = ['channel', 'cronjob']
@@ -132,7 +132,7 @@ describe('the queries of the dashboard and the alerts', () => {
     expect([...LABELS, ...OTHER_LABELS]).toEqual(expect.arrayContaining(labelsIn(expr)))
   })
 
-  it('select only queues of the contracts and their dead-letter queues', () => {
+  it('select only queues of the contracts, dead-letter queues and replies', () => {
     const queues = contracts.map(({ queue }) => queue)
     const asked = new Set(queries.flatMap(({ expr }) => selectorsIn(expr, 'queue')))
     // The dashboard shows every queue without a dot in its name.

@@ -1,4 +1,4 @@
-// Starts one service as a process and keeps all its output, for tests of what it logs when it fails.
+// Starts one service as a process and keeps all its output, for tests of its log when it fails.
 import { join } from 'node:path'
 import { eventually, start } from 'testkit'
 import { ROOT, type ServiceName } from '../stack.ts'

@@ -44,7 +44,7 @@ export const skuOf = (run: string, n: number): string => `${run}-${n}`
 /** Sends requests until `stop` aborts, then waits for those in flight. `report` receives a status at intervals, and a final one. */
 export async function makeLoad(settings: Settings, report: (status: Status) => void, stop: AbortSignal): Promise<void> {
   const { url, run, callsPerSecond, reportEveryMs = SECOND_MS } = settings
-  // Few connections, so that each is reused within a second. When a server closes an idle connection, the client cannot
+  // Uses few connections, so that each is reused within a second. When a server closes an idle connection, the client cannot
   // tell whether the server received a request that was just sent.
   const agent = new Agent({ keepAlive: true, maxSockets: 16, maxFreeSockets: 6 })
   const notAccepted: number[] = []

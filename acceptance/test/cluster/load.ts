@@ -98,7 +98,7 @@ export class LoadPod {
       async () => {
         const newest = await this.status()
         if (newest.isOver) return newest
-        throw new Error('the load pod does not end')
+        throw new Error('the load pod has not ended')
       },
       { withinMs: READY_WITHIN_MS },
     )

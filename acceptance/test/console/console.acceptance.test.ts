@@ -391,7 +391,7 @@ function tests(program: { readonly path: string }): void {
     await page.getByText('There are no items yet.').waitFor()
   })
 
-  it('redrives and discards dead letters only if the user confirms their number, and shows how many were applied', async () => {
+  it('redrives dead letters only if the user enters their number, shows how many were applied, and discards the rest', async () => {
     const channel = stack.channel
     const send = (body: object | string) =>
       channel.sendToQueue('create_item', Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), {

@@ -38,7 +38,7 @@ function tests(program: { readonly path: string }): void {
   let http = ''
   let browser: Browser
 
-  /** Runs a command in a process group of its own, so that Ctrl-C reaches all of it. */
+  /** Runs a command in a process group of its own, so that Ctrl-C reaches all its child processes. */
   function command(line: string): {
     child: ChildProcess
     output: () => string
@@ -91,7 +91,7 @@ function tests(program: { readonly path: string }): void {
       if (last > (seen.at(-1) ?? 0)) seen.push(last)
       await page.waitForTimeout(500)
     }
-    // At least one intermediate count was shown. How many depends on the speed of the machine.
+    // At least one intermediate count was shown. Their number depends on the speed of the machine.
     expect(seen.length).toBeGreaterThan(0)
     await page.getByText(`${numbers.format(STORED)} items`).waitFor()
     const imported = await importing.ended

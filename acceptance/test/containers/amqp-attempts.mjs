@@ -1,6 +1,6 @@
-// Runs in a service's container with the service's own secret. Tries actions on RabbitMQ, and prints as JSON which ones
-// were refused. The test sends this file to the standard input of Node.js, so that it resolves the service's amqplib, with
-// an array in place of QUEUE_NAMES.
+// Runs in a service's container with the service's own secret. Tries actions on RabbitMQ, and prints the refused ones as
+// JSON. The test replaces QUEUE_NAMES with an array, and sends this file to the standard input of Node.js, which then
+// resolves the service's amqplib.
 import { readFileSync } from 'node:fs'
 import amqplib from 'amqplib'
 

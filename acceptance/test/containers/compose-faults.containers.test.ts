@@ -1,4 +1,4 @@
-// Kills and restarts each container under load. Each one recovers, and no accepted message is lost or applied twice.
+// Kills each container under load, and restarts the servers under load. No accepted message is lost or applied twice.
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually, start } from 'testkit'

@@ -236,7 +236,7 @@ describe('every container', () => {
 })
 
 describe('the broker', () => {
-  it('uses the generated Erlang cookie, and accepts only AMQP connections from other containers', async () => {
+  it('uses the generated Erlang cookie, and refuses connections from other containers to its Erlang ports', async () => {
     await execIn('rabbitmq', 'cmp', '/run/accounts/erlang-cookie', '/var/lib/rabbitmq/.erlang.cookie')
     const probe = `import { connect } from 'node:net'
       for (const port of [4369, 25672, 5672]) {
@@ -466,7 +466,7 @@ describe('wrong secrets', () => {
       /MYSQL_PASSWORD: both MYSQL_PASSWORD and MYSQL_PASSWORD_FILE are set, choose one/,
     ],
   ])(
-    'logs a clear error without the secret: %s',
+    'logs the cause of the error, but not the secret: %s',
     async (_, variables, sentence) => {
       const { output } = await run('consumer_two', ...variables)
       expect(output).toMatch(sentence)

@@ -1,4 +1,4 @@
-// Each image builds on its own, is small, contains only what its service needs, and stops cleanly as process 1.
+// Each image builds on its own, is small, contains only the files that its service needs, and stops cleanly as process 1.
 import { services } from '@ims/accounts/suite'
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'

@@ -40,7 +40,7 @@ describe('servers as containers', () => {
   })
 
   it(
-    'keep their data when they are stopped, killed and restarted, also through attachServers',
+    'keep the data of MySQL when it is stopped, killed and started again, also through attachServers',
     async () => {
       await servers.mysql.sql('CREATE TABLE ims.kept (id INT); INSERT INTO ims.kept VALUES (7)')
       await servers.mysql.stop()

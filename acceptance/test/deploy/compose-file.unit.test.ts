@@ -54,7 +54,7 @@ describe('the Dockerfiles', () => {
     expect(Object.values(sizes).sort()).toEqual([...SERVICES, 'accounts'].sort())
   })
 
-  it('set the same memory options of Node.js as `npm run up`, the benchmark and the soak test', () => {
+  it('set the memory options of leanNode, with which services run outside containers', () => {
     const { NODE_COMPILE_CACHE: _, ...measured } = leanNode
     for (const [name, value] of Object.entries(measured))
       expect(read('producer/Dockerfile').split('\nFROM base\n').at(-1)).toContain(` ${name}=${value} `)
@@ -91,7 +91,7 @@ describe('the compose file', () => {
   })
 
   it.each(services)(
-    'gives %s a read-only file system, no capability, no password variable and a memory limit',
+    'gives %s a read-only file system, no capability, no password in its environment and a memory limit',
     (_, each) => {
       expect(each).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] })
       expect(each.mem_limit).toMatch(/^\d+[mg]$/)

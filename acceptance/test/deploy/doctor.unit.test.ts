@@ -106,7 +106,7 @@ describe('the doctor', () => {
   it('gets the password of every service in the compose file, and runs the same command as the Job', () => {
     const { doctor } = compose.parse(parse(read('dockercompose/docker-compose.yml'), { merge: true })).services
     const folders = doctor.volumes.map((volume) => volume.split(':')[1]).sort()
-    // Not mounted: the volume with the password of `monitoring` also has the operator's password and the Erlang cookie.
+    // The volume with the password of `monitoring` is not mounted, because it also has the operator's password and the Erlang cookie.
     const owners = [...new Set(wanted.map((path) => path.split('/')[0]))].filter((owner) => owner !== 'rabbitmq')
     expect(folders).toEqual(owners.map((owner) => `/run/accounts/${owner}`).sort())
     const [text = ''] = codeBlocks(read('docs/doctor.md'), 'yaml')

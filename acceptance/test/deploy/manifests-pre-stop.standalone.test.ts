@@ -65,7 +65,7 @@ describe('the pre-stop hook', () => {
   it.each([
     ['one of three brokers', ofThree],
     ['the only broker', ofOne],
-  ])('does neither on %s if its DNS name is already deleted', async (_, command) => {
+  ])('neither waits nor drains on %s if its DNS name is already deleted', async (_, command) => {
     upgrade()
     expect(await callsOf(command)).toEqual([])
   })

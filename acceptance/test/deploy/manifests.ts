@@ -92,7 +92,7 @@ export const listed: readonly string[] = kustomization
   .parse(parse(textOf('kustomization.yaml')))
   .resources.filter((resource) => !resource.startsWith('../'))
 
-/** The files in the folder. */
+/** The YAML files in kubernetes/manifest, apart from the kustomization. */
 export const present: readonly string[] = readdirSync(BASE, { recursive: true, encoding: 'utf8' })
   .filter((file) => file.endsWith('.yaml') && file !== 'kustomization.yaml')
   .sort()
@@ -109,7 +109,7 @@ export const workloads: readonly Workload[] = manifests.flatMap(({ kind, metadat
   return [{ kind, name, selector: found.selector?.matchLabels, labels: metadata.labels, pod, containers }]
 })
 
-/** Whether the pods of a workload have all of these labels. */
+/** Returns true if the pods of a workload have all of these labels. */
 export const selects = (wanted: Readonly<Record<string, string>>, { labels }: Pick<Workload, 'labels'>): boolean =>
   Object.entries(wanted).every(([key, value]) => labels[key] === value)
 

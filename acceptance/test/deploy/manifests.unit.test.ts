@@ -182,7 +182,7 @@ describe('the references in the manifests', () => {
     Object.entries(accounts).map(([owner, files]) => [`${owner.replaceAll('_', '-')}-account`, Object.keys(files)]),
   )
 
-  it('name only Secrets that the Job creates, and it may write each of them', () => {
+  it('name only Secrets that the Job accounts fills, and its Role allows exactly these Secrets', () => {
     expect(known('Secret').sort()).toEqual(Object.keys(secretKeys).sort())
     const rules = z.object({ rules: z.array(z.object({ resourceNames: z.array(z.string()) })) })
     expect(

@@ -13,7 +13,7 @@ import { missingFor } from './suite-mirrors.ts'
 const QUEUE = 'measure_something'
 const CONSUMER = 'consumer_measured'
 const PIECES = newConsumer(ROOT, QUEUE, CONSUMER)
-/** The suite test cannot find that these pieces are missing: it imports the first one, and the consumer's own test imports the other. */
+/** The suite test cannot report these pieces as missing. It imports the first one, and the consumer's own test imports the other. */
 const BY_OTHER_CHECKS = ['accounts/src/suite.ts', `${CONSUMER}/src/measure-something.ts`]
 /** Each piece, with the text of its file without this piece. The text is undefined if the file would not exist. */
 const CASES = PIECES.map((piece) => ({

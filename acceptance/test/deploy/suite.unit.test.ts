@@ -5,7 +5,7 @@ import { describe, expect, it } from '@jest/globals'
 import { mirrorsOf, missingFor, unlisted } from './suite-mirrors.ts'
 
 describe('the list of services', () => {
-  it.each(services)('names $name, as does every file that repeats the list', (service) => {
+  it.each(services)('names $name, and so does every file that repeats the list', (service) => {
     expect(missingFor(service)).toEqual([])
   })
 
@@ -24,7 +24,7 @@ describe('the list of services', () => {
   it.each([
     { name: 'consumer_nine', adminPort: 9099, consumes: ['imagined'], tables: { inventory: ['SELECT'] } },
     { name: 'producer_nine', adminPort: 9098, consumes: [] },
-  ] as const)('reports every file that lacks $name', (imagined) => {
+  ] as const)('has a check that reports each missing line of $name', (imagined) => {
     expect(missingFor(imagined)).toHaveLength(mirrorsOf(imagined).length + 1)
   })
 })

@@ -19,9 +19,9 @@ it('lists every variable with the default and description from its schema', () =
 })
 
 /** A variable of MySQL's own client. */
-const THEIRS = 'MYSQL_PWD'
+const OF_MYSQL_CLIENT = 'MYSQL_PWD'
 
-const elsewhere = [THEIRS, ...ELSEWHERE.map((file) => readFileSync(join(ROOT, file), 'utf8'))].join('\n')
+const elsewhere = [OF_MYSQL_CLIENT, ...ELSEWHERE.map((file) => readFileSync(join(ROOT, file), 'utf8'))].join('\n')
 const OURS =
   /(?<![\w…])(?:ADMIN|CONSUMER|DEAD_LETTER|HTTP|INBOX|LISTING|LOG|MEMORY|MYSQL|PREFER|RABBITMQ|RPC)_[A-Z_]+\w/g
 

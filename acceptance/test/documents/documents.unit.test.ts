@@ -50,7 +50,7 @@ describe('README.md', () => {
 
   it('has the same figures as the pages that it cites', () => {
     const proofs = readme.slice(0, readme.indexOf('```mermaid'))
-    const [, runs, minutes, struck, kinds] =
+    const [, runs, minutes, injected, kinds] =
       /(\w+) runs of (\w+) minutes under load, with (\d+) faults of (\d+) kinds/.exec(proofs) ?? []
     expect([runs, minutes]).toEqual(['nine', 'ten'])
     const results = [
@@ -59,7 +59,7 @@ describe('README.md', () => {
       ),
     ]
     expect(results).toHaveLength(9)
-    expect(Number(struck)).toBe(results.reduce((sum, [, faults]) => sum + Number(faults), 0))
+    expect(Number(injected)).toBe(results.reduce((sum, [, faults]) => sum + Number(faults), 0))
     expect(Number(kinds)).toBe(Math.max(...results.map(([, , each]) => Number(each))))
     expect([/any of (\w+) guarantees/.exec(proofs)?.[1], mutations.length]).toEqual(['nine', 9])
     const rate = /([\d,]+) accepted creates and ([\d,]+) stored items[\s\S]+?([\d.]+) and ([\d.]+) of programs/

@@ -82,7 +82,7 @@ describe('import and export', () => {
   }
 
   it(
-    'print what docs/import-export.md shows',
+    'print the output that docs/import-export.md shows',
     async () => {
       let output = ''
       for (const { kind, text } of blocks) {

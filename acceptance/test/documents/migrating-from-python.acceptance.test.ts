@@ -1,5 +1,5 @@
 // Runs the commands of docs/migrating-from-python.md that rehearse the migration, replace the producer and migrate the table.
-// The table is as Python creates it, and consumers of this test take the place of Python's.
+// The table is as Python creates it. The test's own consumers take the place of the Python consumers.
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -115,7 +115,7 @@ describe('docs/migrating-from-python.md', () => {
   )
 
   it(
-    'shows how to start the producer while other consumers are on the queues',
+    'shows how to start the producer while other consumers use the queues',
     async () => {
       const [healthcheck] = await run(block('3. Replace the producer'))
       expect(healthcheck).toBe('{"message":"Health check message sent"}')
@@ -124,7 +124,7 @@ describe('docs/migrating-from-python.md', () => {
   )
 
   it(
-    'shows how to migrate the table and start consumer_four, which lists what Python stored',
+    'shows how to migrate the table and start consumer_four, which lists the items of the old table',
     async () => {
       await stack.channel.cancel('order_processing')
       const [, list = ''] = await run(block('4. Migrate the table'))

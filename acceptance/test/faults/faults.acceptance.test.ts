@@ -121,7 +121,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'is alive but not ready while MySQL is down for 30 seconds, and applies every accepted item afterwards',
+    'keeps consumer two alive but not ready while MySQL is down for 30 seconds, and applies every accepted item afterwards',
     async () => {
       const { accepted, stop } = load(40_000)
       await pauseMs(500)
@@ -256,7 +256,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'consumes again after its queue was deleted',
+    'consumes from a queue again after it was deleted',
     async () => {
       await stack.channel.deleteQueue('create_item')
       let next = 80_000

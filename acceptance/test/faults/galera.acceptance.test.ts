@@ -84,7 +84,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       const publishing = (async () => {
         for (let n = 0; n < NEW; n += 1) {
           create(OLD + n)
-          // The same message twice in a row, so that two replicas on different nodes probably process it at the same time.
+          // Sent twice in a row, so that two replicas on different nodes probably process the message at the same time.
           if (n % 10 === 0) create(OLD + n)
           if (n < OLD) remove(n)
           if (n < OLD && n % 4 === 0) remove(n)
@@ -150,7 +150,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       await stack.ready('consumer_two', 'consumer_three')
       const address = two.log.findLast(({ message }) => message === 'connected to MySQL')?.server
       const inUse = galera.nodes.find(({ port }) => address === `127.0.0.1:${port}`)
-      if (inUse === undefined) throw new Error(`consumer two uses ${address}, which is no node`)
+      if (inUse === undefined) throw new Error(`consumer two uses ${address}, which is not a node`)
       await inUse.kill()
       expect(await waited('create_item', item(200_000))).toBe(201)
       expect(await waited('stock_management', { sku: item(200_000).sku })).toBe(200)

@@ -53,7 +53,7 @@ describe('the retention of the inbox', () => {
     const sum = (counts: readonly number[]) => counts.reduce((total, each) => total + each, 0)
     const logged = () =>
       consumers.flatMap(({ log }) => log).filter(({ message }) => message === 'removed old rows of the inbox')
-    // A consumer counts and logs the rows after its transaction has ended, so after the rows are gone.
+    // A consumer counts and logs the rows only after it has committed their deletion.
     await eventually(async () => {
       expect(sum(await Promise.all(consumers.map(removedBy)))).toBe(OLD)
       expect(sum(logged().map(({ rows }) => Number(rows)))).toBe(OLD)

@@ -44,7 +44,7 @@ describe('a failing run', () => {
   it('that needs two faults far apart is shrunk to both', async () => {
     expect((await shrunk([3, 37])).only).toEqual([3, 37])
   })
-  it('is first run with only the suspects', async () => {
+  it('is run without faults first, and then with only the suspects', async () => {
     expect(await shrunk([20], { suspects: [20] })).toEqual({ only: [20], tried: [[], [20]] })
     expect((await shrunk([7], { suspects: [20] })).only).toEqual([7])
   })

@@ -1,4 +1,5 @@
-// CONTRACT.md: every bad message that crashed a Python consumer or was lost is dead-lettered with a reason, and the next message is processed.
+// Bad messages of CONTRACT.md, which crash the Python consumers or are lost there. Each is dead-lettered with a reason, and
+// the next message is processed.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { call, item } from '../http.ts'

@@ -45,7 +45,7 @@ describe('the producer', () => {
     expect(producer.output()).toContain(sentence)
   })
 
-  it('serves only requests from this machine on both ports if it has no keys', async () => {
+  it('rejects foreign host names, foreign origins and cross-site requests on both ports if it has no keys', async () => {
     const producer = start({})
     const port = await logged(producer, LISTENING)
     const admin = await logged(producer, ADMIN)

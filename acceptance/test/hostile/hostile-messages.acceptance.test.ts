@@ -130,7 +130,7 @@ describe('hostile messages', () => {
         { headers: nestedTable(8_000) },
         'header ',
       ],
-    ])('do not include what cannot be encoded again: %s', async (_, properties, dropped) => {
+    ])('do not include a property or header that cannot be encoded again: %s', async (_, properties, dropped) => {
       await raw.publish('create_item', BAD, properties)
       const letter = await expectDeadLetter(
         'create_item',
@@ -215,7 +215,7 @@ describe('hostile messages', () => {
     })
   })
 
-  it('with the header CC do not make us send a dead letter to a queue of the sender’s choice', async () => {
+  it('with the header CC do not route our dead letter to a queue that the sender chose', async () => {
     await stack.channel.assertQueue('chosen')
     await raw.publish('create_item', Buffer.from('bad'), {
       headers: field('CC', 'A', sized(Buffer.concat([Buffer.from('S'), sized('chosen')]))),

@@ -58,7 +58,7 @@ describe('hostile text', () => {
     expect((await call(`${stack.http}/order_processing`)).body).toEqual(items)
   })
 
-  it('finds only the items that have it when used as a filter, and is rejected elsewhere in a URL', async () => {
+  it('selects only the items with the same text when used as a filter, and is rejected elsewhere in a URL', async () => {
     for (const item of items) {
       const listed = async (query: string) => (await call(`${stack.http}/order_processing?${query}`)).body
       expect(await listed(`sku=${encodeURIComponent(item.sku)}`)).toEqual([item])

@@ -1,4 +1,4 @@
-// Tests the users that `npm run up` creates on local servers. Each service has its own, with only the privileges that it needs.
+// Tests the users that `npm run up` creates on local servers. Each service has its own user, with only the privileges that it needs.
 import { execFile } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-// Many concurrent listings: pages are built only as fast as clients read them, and the pages of abandoned requests are not built.
+// Many concurrent listings: the processes stay below their memory limit, and the other clients still get responses.
 import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'

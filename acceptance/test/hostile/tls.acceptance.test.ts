@@ -1,4 +1,4 @@
-// Real services work over TLS, and the environment variables of Node.js do not weaken its checks.
+// Real services work over TLS, and NODE_TLS_REJECT_UNAUTHORIZED does not turn off the verification of certificates.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -100,7 +100,7 @@ describe('the build pipeline', () => {
     expect(steps(run).filter((step) => step === 'Push the images')).toHaveLength(3)
   })
 
-  test('fails in its first stage with a clear error if there is no registry to push to', async () => {
+  test('fails in its first stage and names IMS_REGISTRY if there is no registry to push to', async () => {
     const run = await runPipeline('build.pipeline', [])
     expect(steps(run)).not.toContain('npm ci')
     expect(run.result).toBe('FAILURE')
@@ -187,7 +187,7 @@ describe('the build pipeline with fakes of npm, docker and trivy', () => {
     for (const service of SERVICES) {
       const command = `docker build --progress plain --file ${service}/Dockerfile --tag registry.invalid/ims/${service}:${sha} --iidfile reports/built/${service} --build-arg NODE_IMAGE=${BASE} --build-arg VERSION=${sha} --build-arg REVISION=${sha} .`
       expect(commands).toContain(command)
-      // By id, because the name may refer to another image by then.
+      // Tagged by id, because the name may refer to another image by then.
       expect(commands).toContain(`docker tag sha256:built-${service} ${remote(service)}`)
       expect(commands).toContain(`docker image rm --force ${remote(service)}`)
       expect(commands).toContainEqual(
@@ -212,7 +212,7 @@ describe('the build pipeline with fakes of npm, docker and trivy', () => {
     expect(existsSync(readFileSync(join(shims, 'login-directory'), 'utf8').trim())).toBe(false)
   })
 
-  test('scans all images, and pushes nothing if one has known vulnerabilities', async () => {
+  test('scans all images, and pushes nothing if the scans find known vulnerabilities', async () => {
     const { run, commands } = await buildForReal('vulnerable', 10)
     expect(run.result).toBe('FAILURE')
     expect(run.events.find(({ type }) => type === 'error')?.message).toContain('known vulnerabilities (HIGH,CRITICAL)')

@@ -62,7 +62,7 @@ describe('the deployment pipeline', () => {
     expect([...new Set(ids)]).toEqual(['ims-kubeconfig-production'])
   })
 
-  test('rejects the tag latest with a clear error, before it runs anything', async () => {
+  test('rejects the tag latest and asks for a full commit id, before it runs anything', async () => {
     const run = await deploy('--param', 'TAG=latest')
     expect(run.result).toBe('FAILURE')
     expect(messages(run, 'error')).toEqual([

@@ -214,7 +214,7 @@ describe('rollout.sh', () => {
 })
 
 describe('smoke-test.sh', () => {
-  test('fails with a clear error if there is no tunnel', async () => {
+  test('fails and prints the error of kubectl if there is no tunnel', async () => {
     await using workspace = await createDeploymentWorkspace()
     writeFileSync(
       join(workspace.shims, 'kubectl'),
@@ -265,7 +265,7 @@ describe('rollback.sh', () => {
     expect(workspace.images()).toContain(`consumer-one: registry.invalid/ims/consumer_one:${'c'.repeat(40)}`)
   })
 
-  test('does not prevent the next deployment from removing what the failed version had removed', async () => {
+  test('does not prevent the next deployment from removing a variable that the failed version had removed', async () => {
     await using workspace = await createDeploymentWorkspace()
     const producer = () => JSON.stringify(workspace.kubernetes.get('Deployment', 'producer')?.spec)
     workspace.writeOverlay({ variables: ['KEPT', 'DROPPED'] })

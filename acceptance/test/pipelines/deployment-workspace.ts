@@ -29,7 +29,7 @@ export interface ScriptRun {
 
 export interface DeploymentWorkspace extends AsyncDisposable {
   readonly directory: string
-  /** The directory with the kubectl. It must be the first in PATH. */
+  /** The directory with the kubectl of this work tree. It must be the first in PATH. */
   readonly shims: string
   readonly kubernetes: KubernetesDouble
   readonly api: ApiDouble

@@ -43,19 +43,19 @@ describe('the shipped packages', () => {
       env: { ...process.env, SERVICES, ...environment },
     })
 
-  it('are on the licence page, each once', () => {
+  it('are on the licence page: more than 50, each once', () => {
     expect(onThePage.length).toBeGreaterThan(50)
     expect(new Set(onThePage).size).toBe(onThePage.length)
   })
 
-  it('are in the bill of materials', async () => {
+  it('are the same in the bill of materials as on the licence page', async () => {
     await script('sbom', { SBOM: 'sbom.json' })
     const { components } = bill.parse(JSON.parse(readFileSync(join(directory, 'sbom.json'), 'utf8')))
     const others = components.filter(({ name }) => !OWN.has(name.replace('@ims/', '')))
     expect(others.map(({ name, version }) => `${name} ${version}`).sort()).toEqual(onThePage)
   })
 
-  it('are checked by the audit', async () => {
+  it('are the same in the audit as on the licence page', async () => {
     const asked: string[] = []
     const registry = createServer(async (request, response) => {
       const body = gunzipSync(await buffer(request))

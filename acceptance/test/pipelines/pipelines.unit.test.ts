@@ -46,7 +46,7 @@ describe.each(named(steps))('%s', (_, path) => {
     for (const name of matches(defaults, /(\w+): /g)) expect(call).toContain(`${name}: `)
   })
 
-  it('is used', () => {
+  it('is called in another Groovy file', () => {
     const others = groovy.filter((other) => other !== path).map(read)
     expect(others.join('\n')).toMatch(new RegExp(`\\b${step}\\(`))
   })

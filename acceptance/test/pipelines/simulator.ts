@@ -84,7 +84,7 @@ function hasGroovy(): boolean {
   }
 }
 
-/** Debian's groovy looks for Java in fixed places, where another package's Java may be missing. */
+/** Debian's groovy looks for Java only at fixed paths. Java from another package can be at a different path. */
 function javaHome(): NodeJS.ProcessEnv {
   if (process.env.JAVA_HOME !== undefined) return {}
   try {

@@ -1,4 +1,4 @@
-"""Reads the inventory as the Python suite does, with SQLAlchemy's Float, and prints it as JSON. Argument: the database's URL."""
+"""Adds an item and prints the inventory as JSON, with SQLAlchemy's Float like the Python suite. Argument: the database's URL."""
 import json
 import sys
 

@@ -16,7 +16,7 @@ export function earlierVersion(): { commit: string } | { missing: string } {
   try {
     // The change is not committed yet, so HEAD is the version before it.
     if (git('status', '--porcelain', '--', ...SCHEMA).match(/^(\?\?|A)/m)) return { commit: git('rev-parse', 'HEAD') }
-    // Follow first parents: a merge is one change to the branch it was merged into.
+    // Follows first parents, because a merge is one change to the branch that it was merged into.
     const options = [
       '--first-parent',
       '--diff-merges=first-parent',

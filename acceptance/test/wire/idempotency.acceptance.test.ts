@@ -58,7 +58,7 @@ describe('a command with an Idempotency-Key', () => {
     expect(reported(await send('create', item, { http: other }))).toEqual(first)
     const reused = await send('create', { ...item, price: 26 }, { http: other })
     expect([reused.status, reused.body]).toMatchObject([422, { type: 'urn:ims:problem:idempotency-key-reused' }])
-    // Another key is another command.
+    // A different key means a different command.
     expect(await send('create 2', item)).toMatchObject({ status: 409, body: { sku } })
     expect(await stack.deadLetters('create_item')).toEqual([])
 
@@ -101,7 +101,7 @@ describe('a command with an Idempotency-Key', () => {
     expect([skus.includes('silent'), skus.includes('other')]).toEqual([true, false])
   })
 
-  it('may be forgotten if its id is unknown, because the id has no time in it', async () => {
+  it('is reported as possibly forgotten if its id is unknown, because the id contains no time', async () => {
     // A UUIDv8, as derived from a key.
     const { body } = await call(`${stack.http}/messages/1f6621c0-5e30-88b4-b73b-dbc587631c28`)
     expect(body).toMatchObject({ state: 'unknown', possible: expect.arrayContaining(['queued', 'forgotten']) })

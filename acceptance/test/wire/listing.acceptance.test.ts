@@ -1,4 +1,4 @@
-// A long listing: 100,000 items stream through the broker and the producer in constant memory, and an interrupted response
+// A long listing: 100,000 items stream through the broker and the producer in limited memory, and an interrupted response
 // never looks complete.
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
@@ -7,7 +7,7 @@ import { type Stack, startStack } from '../stack.ts'
 
 const ITEMS = 100_000
 const RESIDENT_MAX_MB = 200
-/** For this time, requests for the metrics share a result. */
+/** Requests for the metrics within this time share a result. */
 const METRICS_SHARED_FOR_MS = 1_000
 
 describe('a listing of 100,000 items', () => {

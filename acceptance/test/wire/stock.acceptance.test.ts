@@ -37,7 +37,7 @@ describe('changes of one hot item', () => {
     for (let n = 0; n < CHANGES; n += 1) {
       const messageId = randomUUID()
       send(messageId)
-      // Twice in a row, so that both replicas may get the same message.
+      // Sent twice in a row, so that both replicas may get the same message.
       if (n % 5 === 0) send(messageId)
       if (n === CHANGES / 2) stack.service('consumer_three').kill('SIGKILL')
     }

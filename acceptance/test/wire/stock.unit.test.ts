@@ -81,7 +81,7 @@ describe('POST /stock_adjustment', () => {
 })
 
 describe('GET /movements', () => {
-  it('lists changes with their client and request id, with pages', async () => {
+  it('lists changes in pages, with their client and request id', async () => {
     const key = createHash('sha256').update('secret').digest('hex')
     const { app } = await suite({ API_KEYS: `shop read,write ${key}` })
     const asShop = request.agent(app).set('X-API-Key', 'secret').set('Prefer', 'wait=5')

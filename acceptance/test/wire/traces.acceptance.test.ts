@@ -1,4 +1,4 @@
-// Each message has one trace. Checks the spans that the services export to an OTLP receiver.
+// Checks the spans that the services export to an OTLP receiver. Each message has one trace until it is redriven.
 import { execFile } from 'node:child_process'
 import { createServer } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
@@ -103,7 +103,7 @@ describe('the suite with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
       // The spans of one batch can be in two exports.
       await eventually(() => {
         const [batch] = batches()
-        // In the batch's own trace, to which the messages link.
+        // The batch has a trace of its own, and the messages link to it.
         expect(ofTrace(batch?.traceId ?? '').map(({ name }) => name)).toContain('transaction')
         const linking = receiver.spans.filter(({ links }) => links.some(({ spanId }) => spanId === batch?.spanId))
         expect(linking.length).toBe(Number(batch?.attributes['messaging.batch.message_count']))
