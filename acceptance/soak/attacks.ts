@@ -149,7 +149,7 @@ const uint32 = (value: number) => {
 const header = (name: string, value: number) => field(name, 'I', uint32(value))
 
 export const attacks: readonly Attack[] = [
-  overHttp('pipelined listings that leave', 1_000, ({ target, random }, connections) => {
+  overHttp('pipelined listings, then a disconnect', 1_000, ({ target, random }, connections) => {
     const label = random.whole(0, 1_000_000)
     const bytes = pipelined(1_000, (n) => getPath(`/order_processing?limit=1&label=zz${label}-${n}`))
     const socket = connections.send(target.http, bytes, 'reads nothing')
@@ -183,7 +183,7 @@ export const attacks: readonly Attack[] = [
     )
   }),
   overHttp(
-    'waits of clients that are gone',
+    'waits of clients that disconnect',
     500,
     ({ target }, connections) => {
       const bytes = pipelined(8, () => post(newItem(), 'Prefer: wait=30\r\n'))
@@ -230,7 +230,7 @@ export const attacks: readonly Attack[] = [
       await raw.publish('create_item', Buffer.from(`${HOSTILE}: bad`), { ...properties, messageId: replyTo })
     }
   }),
-  overAmqp('refusals that nobody listens for', 500, async ({ random }, raw) => {
+  overAmqp('refusals that nobody reads', 500, async ({ random }, raw) => {
     const node = `amq.gen-${random.whole(1_000_000, 9_999_999)}aaaaaaaaaaaaaaa`
     const headers = field('x-hears-refusals', 't', Buffer.from([1]))
     for (let n = 0; n < 30; n += 1)
