@@ -57,7 +57,7 @@ export async function repairTables(runner: QueryRunner, sql: Sql, log: Log): Pro
   }
 }
 
-/** Finds problems in the rows, which the definitions of columns and keys do not show. */
+/** Finds problems that the definitions of columns and keys do not show: rows, foreign keys and partitions. */
 async function problemsOfRows(sql: Sql, { tables, collation }: Schema, known: readonly Fault[]): Promise<string[]> {
   const table = tables.get('inventory')
   if (table === undefined || table.kind !== 'BASE TABLE') return []
@@ -97,7 +97,7 @@ async function referencesToId(sql: Sql, columns: ReadonlyMap<string, { data: str
   )
 }
 
-/** Neither server changes the collation of a column that is part of a foreign key, on either side. */
+/** Neither MySQL nor MariaDB can change the collation of a column on either side of a foreign key. */
 async function keysOfText(sql: Sql, collation: string): Promise<string[]> {
   const joined = (column: string, mine: 'referenced_' | '') =>
     `SELECT CONCAT(k.table_schema, '.', k.table_name, '.', k.column_name) AS \`table\`

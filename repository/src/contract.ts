@@ -60,7 +60,7 @@ export interface Adjustment {
 }
 
 export type AdjustOutcome =
-  /** `quantity` is the item's quantity after this change, even when it is reported again later. */
+  /** `quantity` is the item's quantity after this change. A repeated outcome has the same value. */
   | { kind: 'adjusted'; quantity: number; repeated: boolean }
   | { kind: (typeof ADJUSTMENT_REFUSALS)[number] | 'message-id-reused' | 'no-message-id'; error: string }
 
@@ -120,7 +120,7 @@ export interface Inventory {
    */
   create(commands: readonly Command<NewItem>[]): Promise<readonly CreateOutcome[]>
   /**
-   * Deletes items by sku, each message once. Returns one outcome for each command, in order. Null means all items
+   * Deletes items by sku, each message once. Returns one outcome for each command, in order. A null sku means all items
    * without a sku, which only the Python suite could store. Rejects like `create`.
    */
   delete(commands: readonly Command<{ readonly sku: string | null }>[]): Promise<readonly DeleteOutcome[]>

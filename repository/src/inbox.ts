@@ -70,8 +70,8 @@ export class Verdicts {
   }
 
   /**
-   * The recorded outcome of a message: applied under any number of redrives, or refused under its own. A message that
-   * was redriven after its refusal is processed again.
+   * The recorded outcome of a message. An applied message keeps its outcome after any number of redrives. A refusal
+   * counts only until the next redrive, which processes the message again.
    */
   on({ messageId, redrives }: Command<unknown>): Verdict | undefined {
     if (messageId === undefined) return undefined
@@ -116,7 +116,7 @@ export async function recordApplied(
   )
 }
 
-/** Each redrive has its own outcome, so its number is part of the key. */
+/** Each redrive has its own outcome, so the redrive count is part of the key. */
 export const keyedQueue = (queue: string, redrives: number): string => (redrives === 0 ? queue : `${queue}#${redrives}`)
 
 const key = (queue: string, messageId: string): string => `${queue} ${messageId}`

@@ -46,7 +46,7 @@ describe('a background job', () => {
     await closed
   })
 
-  it('can be disabled', async () => {
+  it('closes when it is disabled', async () => {
     await expect(disabledJob.close()).resolves.toBeUndefined()
   })
 })
