@@ -142,7 +142,7 @@ here('a server that becomes read-only', () => {
     rmSync(directory, { recursive: true })
   })
 
-  it('causes a new connection, which follows the host name, after the first refused write', async () => {
+  it('causes a new connection after the first refused write', async () => {
     const [a] = servers
     if (a === undefined) throw new Error('no server')
     const database = await openDatabase(configOf(a), serviceUnderTest())
