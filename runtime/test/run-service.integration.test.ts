@@ -1,4 +1,4 @@
-// How a service process starts, reports its state, and exits. Each test starts a process.
+// A service process starts, reports its state, and exits. Each test starts a process.
 import { createServer } from 'node:http'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { listen } from '../src/index.ts'

@@ -90,7 +90,7 @@ describe('private servers', () => {
     expect(again.rabbitmq.port).toBe(servers.rabbitmq.port)
   })
 
-  it('start only once when two processes start them at the same time', async () => {
+  it('start only once when two callers start them at the same time', async () => {
     await servers.close({ deleteData: false })
     const [one, other] = await Promise.all([start(), start()])
     expect(one.rabbitmq.port).toBe(other.rabbitmq.port)
@@ -99,7 +99,7 @@ describe('private servers', () => {
   })
 
   it.each(['stop', 'kill'] as const)(
-    'keep their ports and data after %s and start by attached processes',
+    'keep their ports and data after a %s and a restart',
     async (how) => {
       const attached = await attachServers(directory)
       await attached.mysql.sql(`CREATE TABLE ims.kept_${how} (a INT); INSERT INTO ims.kept_${how} VALUES (7)`)
