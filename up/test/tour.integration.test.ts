@@ -21,7 +21,7 @@ const skus = `of() { npm run --silent status -- --json | node -p "JSON.parse(req
 echo "=== ${blocks.length}"
 ${lookIntoMysql.replace('=24458', '=$(of port)').replace('--password', '--password=$(of password)')} <<<"SELECT sku FROM inventory WHERE sku = 'TOUR1'"`
 const root = join(tmpdir(), `ims-tour-${process.pid}`)
-// In a hook, because no hook runs when all tests are skipped. The folder would then never be deleted.
+// Create it in a hook: if all tests are skipped, no hook deletes a folder that was created outside.
 beforeAll(() => void mkdirSync(root, { mode: 0o700 }))
 let environment: NodeJS.ProcessEnv = {}
 

@@ -100,7 +100,7 @@ function announcement({ target, forMs, latencyMs }: Wanted, http: string): strin
   ].join('\n')
 }
 
-/** A separate process heals, so that this one may be killed. If that process dies first, this one heals. */
+/** Starts a separate process that ends the fault even if this process is killed. If that process exits first, this one ends the fault. */
 async function brokenAndHealed(what: Breakage, announced: string): Promise<number> {
   const healer = spawn(process.execPath, [join(import.meta.dirname, '../break/healer.ts'), JSON.stringify(what)], {
     detached: true,

@@ -133,7 +133,7 @@ function mainText(model: string, { queue, consumer, contract, handler, file }: N
 
 const members = z.record(z.string(), z.unknown())
 
-/** As npm would write it. */
+/** Adds the workspace to the lockfile, as npm would write it. */
 function lockfilePiece(text: string, consumer: string): Piece {
   const lockfile = members.parse(JSON.parse(text))
   const before = members.parse(lockfile.packages)

@@ -1,4 +1,4 @@
-// Supervises one process, a service or a server. When it exits, this is reported and it is restarted. The pauses between restarts grow.
+// Supervises one process, a service or a server. Reports each exit, and restarts the process after a pause that grows with each restart.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Child, Exit } from './child.ts'
 import type { ProcessState } from './state.ts'
