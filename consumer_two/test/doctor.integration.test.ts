@@ -51,7 +51,7 @@ async function found(check: RegExp, environment?: Record<string, string>): Promi
   return findings.find((finding) => check.test(finding.check))
 }
 
-/** Breaks something, expects the fault, and repairs it. */
+/** Causes a fault, expects the doctor to find it, and repairs it. */
 async function finds(
   check: RegExp,
   message: RegExp,

@@ -63,7 +63,7 @@ test('each command prints the output that the page shows', async () => {
   }
   expect(after.get(blocks.length)).toMatch(/^sku\nTOUR1$/m)
   // The page does not show this output, or shows only a part of it.
-  expect(output).toContain('mysql does not answer for 50 s')
+  expect(output).toContain('mysql does not respond for 50 s')
   expect(output).toMatch(/applied: adjusted/)
   expect(output).toMatch(/^0 faults, \d+ not checked, \d+ fine$/m)
   expect(output).toMatch(/consumer_three +not-ready/)
