@@ -1,4 +1,4 @@
-// The environment variables of consumer four: the maximum size of an unpaged listing, and the threshold of low stock.
+// The environment variables of consumer four: the maximum size of an unpaged listing, and the low-stock threshold.
 import { z } from 'zod'
 
 export const listingEnvironment = z

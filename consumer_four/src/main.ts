@@ -29,7 +29,7 @@ void runService({ name: 'consumer_four', adminPort: 9094, config }, async (servi
   const database = own(await openDatabase(config.mysql, service))
   own(watchLowStock(database, config.listing.lowStockBelow, service), 'the low-stock monitor')
   const broker = own(await openBroker(config.rabbitmq, service))
-  // Each query uses a connection of the pool, so more queries at the same time would only wait.
+  // Each query uses a connection of the pool, so further queries would only wait for a connection.
   const consumer = { ...config.consumer, queriesMax: config.mysql.poolSize }
   const inventory = inventoryIn(database)
   const dependency = () => database.notReady('read')

@@ -20,7 +20,7 @@ export async function refuseUnrepairable(sql: Sql): Promise<void> {
   refuse([...known.map(sentence), ...(await problemsOfRows(sql, schema, known))])
 }
 
-/** Throws MigrationRefused when a table is missing or differs from what the services need. */
+/** Throws MigrationRefused when a table is missing or differs from the required schema. */
 export async function refuseRemainingFaults(sql: Sql): Promise<void> {
   const schema = await readSchema(sql)
   const missing = TABLES.filter((table) => !schema.tables.has(table)).map(
@@ -38,7 +38,7 @@ function refuse(found: readonly string[]): void {
 
 const sentence = ({ table, problem }: Fault) => `${table}: ${problem}`
 
-/** Changes each table to what the services need, with one ALTER TABLE each, and logs what it changed. */
+/** Changes each table to the required schema with one ALTER TABLE, and logs each problem that it fixed. */
 export async function repairTables(runner: QueryRunner, sql: Sql, log: Log): Promise<void> {
   if (faultsOf(await readSchema(sql)).some(({ repair }) => repair === 'convert prices'))
     await new AdoptPythonInventory1764000000002().up(runner)

@@ -34,7 +34,7 @@ export const verdictRow = z.object({
 })
 const rows = z.array(verdictRow)
 
-/** The outcomes of the messages of a batch, recorded ones and new ones. */
+/** The recorded and the new outcomes for the messages of a batch. */
 export class Verdicts {
   readonly #queue: string
   readonly #verdicts = new Map<string, Verdict>()
@@ -44,7 +44,7 @@ export class Verdicts {
     this.#queue = queue
   }
 
-  /** Reads nothing. If a message has an entry, `record` throws RunAgain. A redriven message must be looked up: its key is new. */
+  /** Does not read the inbox. If a message has an entry, `record` throws RunAgain. A redriven message must be looked up: its key is new. */
   static none(queue: string): Verdicts {
     return new Verdicts(queue)
   }

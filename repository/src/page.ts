@@ -36,7 +36,7 @@ const isText = (value: unknown): boolean => value === null || typeof value === '
  * MariaDB have no index in common that finds a part of a word: MariaDB has no ngram parser.
  */
 const SEARCHED_ROWS = 25_000
-/** MySQL and MariaDB both have it. It ignores case and accents and, unlike utf8mb4_general_ci, supports all planes of Unicode. */
+/** Both MySQL and MariaDB have this collation. It ignores case and accents and, unlike utf8mb4_general_ci, supports all planes of Unicode. */
 const SEARCH_COLLATION = 'utf8mb4_unicode_520_ci'
 const ids = z.array(z.object({ id: z.int() }))
 

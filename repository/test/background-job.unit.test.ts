@@ -15,7 +15,7 @@ describe('a background job', () => {
     return { job, stopping, rounds: () => rounds }
   }
 
-  it('runs round after round until it is closed', async () => {
+  it('runs rounds until it is closed', async () => {
     const { job, rounds } = started()
     await eventually(() => expect(rounds()).toBeGreaterThan(2))
     await job.close()

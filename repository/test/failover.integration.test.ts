@@ -1,4 +1,4 @@
-// Failover between several servers, and after a host name moves: a connection to a server that cannot be used is closed.
+// Failover in a list of servers, and to another server with the same host name. Connections to an unusable server are closed.
 import { mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

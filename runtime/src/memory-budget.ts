@@ -5,7 +5,7 @@ import { z } from 'zod'
 
 const MIB = 1_048_576
 
-/** What Node.js needs under load: code, the young generation of the heap, and garbage that is not collected yet. */
+/** The memory that Node.js needs under load: code, the young generation of the heap, and garbage that is not collected yet. */
 const NODE_BYTES = 112 * MIB
 /** With less memory, the shares are too small. */
 const TOTAL_MIN_BYTES = 144 * MIB
@@ -85,7 +85,7 @@ export class MemoryBudget {
   readonly totalBytes: number
   readonly #shares: Shares
 
-  /** @throws DoesNotFit when `totalBytes` is too little for any service */
+  /** @throws DoesNotFit when `totalBytes` is too small for any service */
   constructor(service: string, totalBytes: number) {
     this.totalBytes = totalBytes
     this.#shares = SHARES[service] ?? CONSUMER

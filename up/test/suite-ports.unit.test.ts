@@ -1,4 +1,4 @@
-// The check of the ports before the start, and the settings of `up`.
+// The check of the ports before startup, and the settings of `up`.
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { describe, expect, it } from '@jest/globals'

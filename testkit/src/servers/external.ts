@@ -1,4 +1,4 @@
-// External servers, as the environment names them. They are never started, stopped or deleted.
+// External servers, which the environment names. They are never started, stopped or deleted.
 import { addressOf, serverList, serversOf } from '@ims/runtime/server-list'
 import { z } from 'zod'
 import { waitFor } from './deadline.ts'

@@ -8,7 +8,7 @@ const CHECK_EVERY_MS = 150
 
 const notReadyAnswer = z.object({ reasons: z.array(z.string()).nonempty() })
 
-/** The reason that a service reports during its start. */
+/** The reason that a service reports during startup. */
 const STARTING = 'the service is starting'
 
 export interface Readiness {

@@ -27,7 +27,7 @@ export interface Supervisable {
   launch(changed: () => void): Child
 }
 
-/** The pause before the restart after this many deaths in a row (1, 2, …). */
+/** The pause before a restart. `deaths` is the number of exits in a row (1, 2, …). */
 export function restartDelayMs(policy: RestartPolicy, deaths: number, exit: Pick<Exit, 'code'>): number {
   if (exit.code === EXIT_CONFIG) return policy.longestMs
   return Math.min(policy.longestMs, policy.firstMs * 2 ** Math.min(deaths - 1, 30))
