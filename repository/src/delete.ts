@@ -1,4 +1,4 @@
-// Deletes items by sku: a whole batch in one transaction, with one outcome for each message.
+// Deletes a batch of items by sku in one transaction, with one outcome for each message.
 import { z } from 'zod'
 import type { Command, DeleteOutcome } from './contract.ts'
 import type { Database } from './database.ts'
