@@ -2,6 +2,7 @@
 import { totalmem } from 'node:os'
 import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { z } from 'zod'
+import { whole } from './variables.ts'
 
 const MIB = 1_048_576
 
@@ -12,11 +13,7 @@ const TOTAL_MIN_BYTES = 144 * MIB
 
 export const memoryEnvironment = z
   .object({
-    MEMORY_MAX_MIB: z
-      .string()
-      .regex(/^\d+$/, 'must be a whole number')
-      .transform(Number)
-      .pipe(z.int().min(1).max(1_048_576))
+    MEMORY_MAX_MIB: whole(1, 1_048_576)
       .default(256)
       .describe(
         'memory that the process can use, in MiB; the memory limit of the container if that is lower. Limits that are not set are derived from it',

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { afterAll, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { environmentTable, InvalidEnvironment, parseEnvironment, runtimeSections, type Sections } from '../src/index.ts'
+import { port } from '../src/variables.ts'
 
-const port = z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(1).max(65_535))
 const server = z
   .object({
     HOST: z.string().min(1).describe('where it is'),
