@@ -14,7 +14,7 @@ import { listingEnvironment } from './config.ts'
 import { reportStatus } from './message-status.ts'
 import { listMovements } from './movements.ts'
 import { listItems } from './order-processing.ts'
-import { rehearse } from './rehearse.ts'
+import { warmUp } from './warm-up.ts'
 
 const config = {
   mysql: mysqlEnvironment,
@@ -34,7 +34,7 @@ void runService({ name: 'consumer_four', adminPort: 9094, config }, async (servi
   const inventory = inventoryIn(database)
   const dependency = () => database.notReady('read')
   const list = listItems(inventory, config.listing)
-  await rehearse(list)
+  await warmUp(list)
   own(await broker.consume(orderProcessing, list, consumer, dependency))
   const oneByOne = { ...consumer, queriesMax: 1 }
   own(await broker.consume(movements, listMovements(inventory), oneByOne, dependency))
