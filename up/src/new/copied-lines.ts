@@ -27,10 +27,17 @@ export function copiedLines(file: string, text: string, { of, after, rename }: C
     const [head = ''] = wanted.split('\n')
     const begins = (other: string) => names(firstLine(paragraph), of) && firstLine(other) === head
     const equivalent = paragraphs.find((other) => other !== paragraph && (other === wanted || begins(other)))
-    if (equivalent === undefined) return runsOf(paragraph, of).flatMap((run) => afterRun(file, text, run, asAfter, rename))
+    if (equivalent === undefined)
+      return runsOf(paragraph, of).flatMap((run) => afterRun(file, text, run, asAfter, rename))
     const separator = text.includes('\n---\n') ? '---\n' : '\n'
     const copy = rename(paragraph)
-    return [{ file, from: equivalent, to: `${equivalent.endsWith('\n') ? equivalent : `${equivalent}\n`}${separator}${copy}` }]
+    return [
+      {
+        file,
+        from: equivalent,
+        to: `${equivalent.endsWith('\n') ? equivalent : `${equivalent}\n`}${separator}${copy}`,
+      },
+    ]
   })
 }
 
