@@ -2,7 +2,7 @@
 import { type QueueKind, queues, type Service, services } from './suite.ts'
 
 const VHOST = '/'
-/** Delivery limit of a quorum queue. A message that crashes its consumer on each of these deliveries is dead-lettered. */
+/** Delivery limit of a quorum queue. A message that crashes its consumer on this many deliveries is dead-lettered. */
 const DELIVERY_LIMIT = 20
 const NOTHING = '^$'
 const EVERYTHING = '.*'

@@ -1,4 +1,4 @@
-// The one list of the suite: its queues, its services, and what each service may do. Start here to add a service.
+// Defines the suite: its queues, its services, and the rights of each service. Start here to add a service.
 
 /**
  * A command changes data, and its bad messages become dead letters. A query expires when its caller stops waiting for the

@@ -160,7 +160,7 @@ describe('completing the Secrets of a cluster', () => {
     expect(await completeSecrets(api)).toEqual({ made: [] })
   })
 
-  it('retries when the API server is unreachable or overloaded', async () => {
+  it('retries when the API server responds with 503 or 429', async () => {
     fake.statusesInstead.set('GET producer-account', [503, 429])
     await expect(completeSecrets(api)).resolves.toMatchObject({
       made: expect.arrayContaining(['producer-account/rabbitmq-password']),

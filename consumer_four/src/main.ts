@@ -14,7 +14,7 @@ import { listingEnvironment } from './config.ts'
 import { reportStatus } from './message-status.ts'
 import { listMovements } from './movements.ts'
 import { listItems } from './order-processing.ts'
-import { rehearse } from './rehearse.ts'
+import { warmUp } from './warm-up.ts'
 
 const config = {
   mysql: mysqlEnvironment,
@@ -29,12 +29,12 @@ void runService({ name: 'consumer_four', adminPort: 9094, config }, async (servi
   const database = own(await openDatabase(config.mysql, service))
   own(watchLowStock(database, config.listing.lowStockBelow, service), 'the low-stock monitor')
   const broker = own(await openBroker(config.rabbitmq, service))
-  // Each query uses a connection of the pool, so more queries at the same time would only wait.
+  // Each query uses a connection of the pool, so further queries would only wait for a connection.
   const consumer = { ...config.consumer, queriesMax: config.mysql.poolSize }
   const inventory = inventoryIn(database)
   const dependency = () => database.notReady('read')
   const list = listItems(inventory, config.listing)
-  await rehearse(list)
+  await warmUp(list)
   own(await broker.consume(orderProcessing, list, consumer, dependency))
   const oneByOne = { ...consumer, queriesMax: 1 }
   own(await broker.consume(movements, listMovements(inventory), oneByOne, dependency))

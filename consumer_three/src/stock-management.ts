@@ -1,4 +1,4 @@
-// Deletes the items of a batch by sku, each once, and reports for each whether it existed.
+// Deletes the items of a batch by sku, each once, and reports whether each item existed.
 import type { Handler, Outcome } from '@ims/messaging'
 import type { DeleteOutcome, Inventory } from '@ims/repository'
 

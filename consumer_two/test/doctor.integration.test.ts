@@ -51,7 +51,7 @@ async function found(check: RegExp, environment?: Record<string, string>): Promi
   return findings.find((finding) => check.test(finding.check))
 }
 
-/** Breaks something, expects the fault, and repairs it. */
+/** Causes a fault, expects the doctor to find it, and repairs it. */
 async function finds(
   check: RegExp,
   message: RegExp,
@@ -278,7 +278,7 @@ suite('the doctor', () => {
       await broker.consume(createItem, async () => [], limits)
       await broker.consume(stockAdjustment, async () => [], limits)
       await broker.consume(movements, async () => [], limits)
-      await finds(/^max_connections$/, /allows 20, the suite opens 15 at most/, {
+      await finds(/^max_connections$/, /allows 20, and the suite opens at most 15/, {
         broken: () => sql('SET GLOBAL max_connections = 20'),
         repaired: () => sql('SET GLOBAL max_connections = 151'),
       })

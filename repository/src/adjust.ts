@@ -1,4 +1,4 @@
-// Changes quantities by an amount: a whole batch in one transaction, with one movement for each applied message.
+// Applies a batch of changes of stock in one transaction, with one movement for each applied message.
 import { z } from 'zod'
 import { ADJUSTMENT_REFUSALS, type Adjustment, type AdjustOutcome, type Command } from './contract.ts'
 import type { Database } from './database.ts'

@@ -20,7 +20,7 @@ export async function refuseUnrepairable(sql: Sql): Promise<void> {
   refuse([...known.map(sentence), ...(await problemsOfRows(sql, schema, known))])
 }
 
-/** Throws MigrationRefused when a table is missing or differs from what the services need. */
+/** Throws MigrationRefused when a table is missing or differs from the required schema. */
 export async function refuseRemainingFaults(sql: Sql): Promise<void> {
   const schema = await readSchema(sql)
   const missing = TABLES.filter((table) => !schema.tables.has(table)).map(
@@ -38,7 +38,7 @@ function refuse(found: readonly string[]): void {
 
 const sentence = ({ table, problem }: Fault) => `${table}: ${problem}`
 
-/** Changes each table to what the services need, with one ALTER TABLE each, and logs what it changed. */
+/** Changes each table to the required schema with one ALTER TABLE, and logs each problem that it fixed. */
 export async function repairTables(runner: QueryRunner, sql: Sql, log: Log): Promise<void> {
   if (faultsOf(await readSchema(sql)).some(({ repair }) => repair === 'convert prices'))
     await new AdoptPythonInventory1764000000002().up(runner)
@@ -57,7 +57,7 @@ export async function repairTables(runner: QueryRunner, sql: Sql, log: Log): Pro
   }
 }
 
-/** Finds problems in the rows, which the definitions of columns and keys do not show. */
+/** Finds problems that the definitions of columns and keys do not show: rows, foreign keys and partitions. */
 async function problemsOfRows(sql: Sql, { tables, collation }: Schema, known: readonly Fault[]): Promise<string[]> {
   const table = tables.get('inventory')
   if (table === undefined || table.kind !== 'BASE TABLE') return []
@@ -97,7 +97,7 @@ async function referencesToId(sql: Sql, columns: ReadonlyMap<string, { data: str
   )
 }
 
-/** Neither server changes the collation of a column that is part of a foreign key, on either side. */
+/** Neither MySQL nor MariaDB can change the collation of a column on either side of a foreign key. */
 async function keysOfText(sql: Sql, collation: string): Promise<string[]> {
   const joined = (column: string, mine: 'referenced_' | '') =>
     `SELECT CONCAT(k.table_schema, '.', k.table_name, '.', k.column_name) AS \`table\`

@@ -1,7 +1,7 @@
 // The environment variables of the repository: address of MySQL, timeouts, and the retention of the inbox.
 import { duplicateServers, serverList, serversOf } from '@ims/runtime/server-list'
 import { tlsEnvironment } from '@ims/runtime/tls'
-import { ms, whole } from '@ims/runtime/variables'
+import { ms, port, whole } from '@ims/runtime/variables'
 import { z } from 'zod'
 
 const tls = tlsEnvironment('MYSQL')
@@ -13,7 +13,7 @@ export const mysqlEnvironment = z
       .describe(
         'host name or address of MySQL or MariaDB, or a list `host[:port],host[:port]`: one server is used at a time; when it fails, is not ready or is read-only, the next one is used',
       ),
-    MYSQL_PORT: whole(1, 65_535).default(3306).describe('port of MySQL, unless MYSQL_HOST contains one'),
+    MYSQL_PORT: port.default(3306).describe('port of MySQL, unless MYSQL_HOST contains one'),
     MYSQL_USER: z.string().min(1).default('ims').describe('user name'),
     MYSQL_PASSWORD: z.string().default('ims').describe('password'),
     MYSQL_DATABASE: z.string().min(1).default('ims').describe('database with the tables inventory and inbox'),

@@ -14,7 +14,7 @@ export interface Connections {
    * failed on a row, or lost to another transaction. Otherwise it is destroyed, which rolls back an open transaction.
    */
   lend<T>(work: (lent: Lent) => Promise<T>): Promise<T>
-  /** Like `lend`, on a separate connection to the same server: a check takes no connection from the messages and waits for none. */
+  /** Like `lend`, but on a separate connection to the same server. Checks and messages do not compete for connections. */
   lendForCheck<T>(work: (lent: Lent) => Promise<T>): Promise<T>
   /** The server in use, as `host:port`. */
   readonly address: string
@@ -24,7 +24,7 @@ export interface Connections {
 /** Connections to the servers of `config`. Each is opened when it is first needed. */
 export const connectionsTo = (config: MysqlConfig): Connections => new OneAtATime(config)
 
-/** Uses one server, and moves to the next one of the list after a failure that another server may not have. */
+/** Uses one server. Moves to the next server in the list after an error that another server may not have. */
 class OneAtATime implements Connections {
   readonly #config: MysqlConfig
   readonly #users = new Map<ServerPool, number>()

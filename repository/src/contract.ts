@@ -22,9 +22,9 @@ export interface Command<Body> {
   readonly messageId: string | undefined
   /** Hash of the raw body. The same id with another fingerprint is a different message. */
   readonly fingerprint: string
-  /** How often it was redriven. It is processed again each time, but applied at most once. */
+  /** The number of redrives. Each redrive processes the message again, but it is applied at most once. */
   readonly redrives: number
-  /** The message may have been applied before, because it was delivered or attempted again. */
+  /** The message may have been applied before, because it was redelivered or retried. */
   readonly redelivered: boolean
   readonly body: Body
 }
@@ -60,7 +60,7 @@ export interface Adjustment {
 }
 
 export type AdjustOutcome =
-  /** `quantity` is the item's quantity after this change, even when it is reported again later. */
+  /** `quantity` is the item's quantity after this change. A repeated outcome has the same value. */
   | { kind: 'adjusted'; quantity: number; repeated: boolean }
   | { kind: (typeof ADJUSTMENT_REFUSALS)[number] | 'message-id-reused' | 'no-message-id'; error: string }
 
@@ -81,7 +81,7 @@ export interface Movement {
 /** The recorded outcome of a message. `error` is the reason for a refusal, and null if it was applied. `at` is an ISO 8601 time in UTC. */
 export interface RecordedVerdict {
   readonly queue: string
-  /** How often the message had been redriven. */
+  /** The number of redrives before this outcome. */
   readonly redrives: number
   readonly outcome: string
   readonly error: string | null
@@ -116,11 +116,11 @@ export type MovementsRequest = Pick<PageRequest, 'after' | 'limit' | 'sku'>
 export interface Inventory {
   /**
    * Stores items, each message once. Returns one outcome for each command, in order. Rejects with DatabaseError. If only
-   * the response to the COMMIT was lost, the items are stored nevertheless; call it again with the same commands.
+   * the response to the COMMIT was lost, the items are stored anyway: call `create` again with the same commands.
    */
   create(commands: readonly Command<NewItem>[]): Promise<readonly CreateOutcome[]>
   /**
-   * Deletes items by sku, each message once. Returns one outcome for each command, in order. Null means all items
+   * Deletes items by sku, each message once. Returns one outcome for each command, in order. A null sku means all items
    * without a sku, which only the Python suite could store. Rejects like `create`.
    */
   delete(commands: readonly Command<{ readonly sku: string | null }>[]): Promise<readonly DeleteOutcome[]>

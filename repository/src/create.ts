@@ -1,4 +1,4 @@
-// Stores items: a whole batch in two statements, or with a lookup first if a row of this or of a recent batch was refused.
+// Stores a batch of items in two statements. Looks up existing items first if a row of this batch or of a recent batch was refused.
 import { z } from 'zod'
 import { type Command, type CreateOutcome, type NewItem, REFUSALS } from './contract.ts'
 import type { Database } from './database.ts'
@@ -13,7 +13,7 @@ const CREATED = 'created'
 /** After a refused row, this many batches are looked up before they are inserted. */
 const CAREFUL_BATCHES = 10
 
-/** From this attempt on, duplicates that other consumers keep storing are found by halving instead of by another lookup. */
+/** From this attempt on, halving finds the duplicates. Until then, each new duplicate of another consumer causes another lookup. */
 const HALVING_FROM = 4
 
 type Create = Command<NewItem>
@@ -23,7 +23,7 @@ interface Placed {
   readonly command: Create
 }
 
-/** Applies creates, a batch in one transaction. See Inventory.create. */
+/** Returns a function that applies a batch of creates in one transaction. See Inventory.create. */
 export function creatorIn(database: Database): (commands: readonly Create[]) => Promise<readonly CreateOutcome[]> {
   // An INSERT that fails on a duplicate uses up an id for each of its rows, and the batch has to be inserted again. A
   // lookup avoids that, but costs more than it saves while duplicates are rare.
@@ -165,7 +165,7 @@ async function refusal(sql: Sql, command: Create, error: unknown, mayLookUpAgain
   if (!isOfAnItem(duplicateKeyOf(error))) return { kind: 'rejected-by-database', error: rowRefused(error) }
   const outcome = judge(command, await lookUp(sql, [command]))
   if (outcome) return outcome
-  // The row was deleted in between. If that happens again, the key is one of the same name in a table that a trigger writes to.
+  // The row was deleted before this lookup. If that happens again, a table that a trigger writes to has a key with the same name.
   if (!mayLookUpAgain) return { kind: 'rejected-by-database', error: rowRefused(error) }
   throw new RunAgain(`the row that collided with sku ${command.body.sku} was deleted before it was looked up`)
 }

@@ -13,7 +13,7 @@ import type { Service } from './service.ts'
 import { traceSql } from './traces.ts'
 import { pause, unlessAborted, withDeadline } from './waiting.ts'
 
-/** Maximum attempts of a transaction that MySQL rolls back in favour of another, as in a deadlock. Then it fails with a transient error. */
+/** Maximum attempts of a transaction that MySQL rolls back in favour of another, as in a deadlock. Then the transaction fails. */
 const ATTEMPTS_MAX = 12
 const LOCK_WAIT_TIMEOUT = 1205
 /** Maximum pause before the second attempt. It grows by the same amount with each further attempt. */

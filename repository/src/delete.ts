@@ -1,4 +1,4 @@
-// Deletes items by sku: a whole batch in one transaction, with one outcome for each message.
+// Deletes a batch of items by sku in one transaction, with one outcome for each message.
 import { z } from 'zod'
 import type { Command, DeleteOutcome } from './contract.ts'
 import type { Database } from './database.ts'
@@ -17,7 +17,7 @@ type RecordedOutcome = 'deleted' | 'unknown-sku'
 /** After a batch had to run again, this many further batches read the inbox first. */
 const CAREFUL_BATCHES = 10
 
-/** Applies deletes, a batch in one transaction. See Inventory.delete. */
+/** Returns a function that applies a batch of deletes in one transaction. See Inventory.delete. */
 export function deleterIn(database: Database): (commands: readonly Delete[]) => Promise<readonly DeleteOutcome[]> {
   // Without a lookup, a repeated message is noticed when its outcome is recorded, and the batch has to run again. That
   // costs more than the lookup, but a repeated message is rare.
@@ -96,8 +96,8 @@ const recordedOutcome = z.enum(['deleted', 'unknown-sku'])
 const rows = z.array(z.object({ id: z.int(), sku: z.string().nullable() }))
 
 /**
- * Locks the rows with these skus, so that the outcome is still true at COMMIT, and resolves with their ids. It reads in
- * index order: a table scan would wait for unrelated rows, and replicas that lock in different orders deadlock.
+ * Locks the rows with these skus until COMMIT, because the outcomes must still be true then. Resolves with their ids. Reads
+ * in index order: a table scan would wait for unrelated rows, and replicas that lock in different orders deadlock.
  */
 async function lockStored(sql: Sql, skus: readonly Sku[]): Promise<Map<Sku, readonly number[]>> {
   const select = 'SELECT id, sku FROM inventory FORCE INDEX (sku) WHERE'

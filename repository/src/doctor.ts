@@ -25,7 +25,7 @@ const SPARE_CONNECTIONS = 10
 export interface DatabaseQuestion {
   readonly tables: Readonly<Record<string, readonly ('SELECT' | 'INSERT' | 'UPDATE' | 'DELETE')[]>>
   readonly retentionDays: number
-  /** Connections that all processes of the suite may open together. Undefined when their number is unknown. */
+  /** The number of connections that all processes of the suite may open together. Undefined when it is unknown. */
   readonly connections: number | undefined
 }
 
@@ -172,7 +172,7 @@ async function clock(sql: Sql, check: string): Promise<Finding[]> {
   const differenceMs = now < before ? before - now : Math.max(0, now - after)
   const found = `MySQL's clock differs from ours by ${differenceMs} ms`
   if (differenceMs <= CLOCK_DIFFERENCE_MAX_MS) return [fine(check, found)]
-  return [fault(check, found, 'Synchronise both clocks with NTP: the inbox and message ids hold times.')]
+  return [fault(check, found, 'Synchronise both clocks with NTP: the inbox and message ids contain times.')]
 }
 
 async function connections(sql: Sql, check: string, wanted: number | undefined): Promise<Finding[]> {
@@ -180,7 +180,7 @@ async function connections(sql: Sql, check: string, wanted: number | undefined):
     .tuple([z.object({ max: z.coerce.number() })])
     .parse(await sql('SELECT @@global.max_connections AS max'))
   if (wanted === undefined) return [unchecked(check, `the server allows ${max}, but the replicas could not be counted`)]
-  const found = `the server allows ${max}, the suite opens ${wanted} at most`
+  const found = `the server allows ${max}, and the suite opens at most ${wanted}`
   if (wanted + SPARE_CONNECTIONS <= max) return [fine(check, found)]
   return [
     fault(check, found, `Set max_connections to ${wanted + SPARE_CONNECTIONS} or more, or MYSQL_POOL_SIZE to less.`),

@@ -54,11 +54,11 @@ const ROW: ReadonlySet<number> = new Set([
   1048, 1062, 1264, 1265, 1292, 1300, 1365, 1366, 1367, 1406, 1411, 1441, 1644, 1690, 3819, 4025, 1216, 1217, 1451,
   1452, 3140, 3141, 3144, 3156, 3157, 3158,
 ])
-/** The SQLSTATE of SIGNAL, with which a trigger refuses a row. The error number can be any. */
+/** A trigger refuses a row with SIGNAL and this SQLSTATE. The error number can be anything. */
 const SIGNALED = '45000'
 const DUPLICATE_KEY = 1062
 const OUT_OF_RANGE = 1264
-/** Matches an error about the column `id`. Its values are used up, so the row is not the cause. */
+/** Matches an error about the column `id`: the ids are used up, so the row is not the cause. */
 const COLUMN_ID = /column '(?:\w+\.)?id'/
 
 /**

@@ -9,7 +9,7 @@ import { pause } from './waiting.ts'
 
 /** Time between two measurements. */
 const EVERY_MS = 3_600_000
-/** The share of used ids from which the log warns. */
+/** The log warns when at least this share of the ids is used. */
 const WARN_FROM = 0.5
 
 const width = z.enum(['tinyint', 'smallint', 'mediumint', 'int', 'bigint'])

@@ -34,7 +34,7 @@ export const verdictRow = z.object({
 })
 const rows = z.array(verdictRow)
 
-/** The outcomes of the messages of a batch, recorded ones and new ones. */
+/** The recorded and the new outcomes for the messages of a batch. */
 export class Verdicts {
   readonly #queue: string
   readonly #verdicts = new Map<string, Verdict>()
@@ -44,7 +44,7 @@ export class Verdicts {
     this.#queue = queue
   }
 
-  /** Reads nothing. If a message has an entry, `record` throws RunAgain. A redriven message must be looked up: its key is new. */
+  /** Does not read the inbox. If a message has an entry, `record` throws RunAgain. A redriven message must be looked up: its key is new. */
   static none(queue: string): Verdicts {
     return new Verdicts(queue)
   }
@@ -70,8 +70,8 @@ export class Verdicts {
   }
 
   /**
-   * The recorded outcome of a message: applied under any number of redrives, or refused under its own. A message that
-   * was redriven after its refusal is processed again.
+   * The recorded outcome of a message. An applied message keeps its outcome after any number of redrives. A refusal
+   * counts only until the next redrive, which processes the message again.
    */
   on({ messageId, redrives }: Command<unknown>): Verdict | undefined {
     if (messageId === undefined) return undefined
@@ -116,7 +116,7 @@ export async function recordApplied(
   )
 }
 
-/** Each redrive has its own outcome, so its number is part of the key. */
+/** Each redrive has its own outcome, so the redrive count is part of the key. */
 export const keyedQueue = (queue: string, redrives: number): string => (redrives === 0 ? queue : `${queue}#${redrives}`)
 
 const key = (queue: string, messageId: string): string => `${queue} ${messageId}`

@@ -1,4 +1,4 @@
-// Reports how many items have low stock, which means below the operator's threshold.
+// Reports how many items are below the operator's threshold for low stock.
 import { z } from 'zod'
 import { type BackgroundJob, disabledJob, inBackground } from './background-job.ts'
 import type { Database } from './database.ts'

@@ -38,7 +38,7 @@ const never = new AbortController().signal
 const locked = z.tuple([z.object({ locked: z.union([z.number(), z.string()]).nullable().transform(Number) })])
 
 /**
- * Runs the pending migrations, then fixes any other difference from what the services need. Holds a named lock of MySQL. Waits
+ * Runs the pending migrations, then fixes any other difference from the required schema. Holds a named lock of MySQL. Waits
  * up to `migrationTimeoutMs` for MySQL to respond, and as long again for another migration to end. Safe to run again
  * after it was killed at any point.
  * Resolves with the names of the migrations it ran. Rejects with MigrationRefused when an operator must decide about

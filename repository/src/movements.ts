@@ -1,4 +1,4 @@
-// One page of the movements of all items or of one, by keyset.
+// Reads a page of the movements of all items or of one item, with keyset pagination.
 import { z } from 'zod'
 import type { Movement, MovementsRequest } from './contract.ts'
 import type { Database } from './database.ts'

@@ -1,4 +1,4 @@
-// One page of the listing, by keyset: as fast at the end of a long table as at its beginning.
+// Reads a page of the listing with keyset pagination, which is as fast at the end of a long table as at its beginning.
 import { z } from 'zod'
 import type { PageRequest, StockItem } from './contract.ts'
 import type { Database } from './database.ts'
@@ -32,11 +32,11 @@ function isRow(row: unknown): boolean {
 const isText = (value: unknown): boolean => value === null || typeof value === 'string'
 
 /**
- * A search reads at most this many rows for one page, so that its cost does not grow with the table. MySQL and
- * MariaDB have no index in common that finds a part of a word: MariaDB has no ngram parser.
+ * A search reads at most this many rows for one page, so that its cost does not grow with the table. MySQL and MariaDB
+ * share no type of index that finds a part of a word, because MariaDB has no ngram parser.
  */
 const SEARCHED_ROWS = 25_000
-/** MySQL and MariaDB both have it. It ignores case and accents and, unlike utf8mb4_general_ci, supports all planes of Unicode. */
+/** Both MySQL and MariaDB have this collation. It ignores case and accents and, unlike utf8mb4_general_ci, supports all planes of Unicode. */
 const SEARCH_COLLATION = 'utf8mb4_unicode_520_ci'
 const ids = z.array(z.object({ id: z.int() }))
 

@@ -2,7 +2,7 @@
 import { bytes, decimal, exactText, identity, integer, text, timeOfInsert, type Wanted } from './schema-columns.ts'
 import type { Key, Schema, Table, TableName } from './schema-found.ts'
 
-/** One difference from what the services need, and how `migrate` fixes it. */
+/** A difference from the required schema, and how `migrate` fixes it. */
 export interface Fault {
   readonly table: TableName
   readonly problem: string
@@ -74,7 +74,7 @@ const WANTED: Readonly<Record<TableName, WantedTable>> = {
 /** Engines without rollback, which InnoDB can replace without loss. */
 const REPLACED_ENGINES = ['myisam', 'aria']
 
-/** Every difference between the existing tables and what the services need. Missing tables are not reported. */
+/** Every difference between the existing tables and the required schema. Missing tables are not reported. */
 export function faultsOf({ tables, collation }: Schema): Fault[] {
   return [...tables].flatMap(([table, found]) =>
     [...faultsOfTable(found, WANTED[table], collation)].map(({ problem, repair }) => ({ table, problem, repair })),

@@ -58,7 +58,7 @@ function wantedVariables({ lockTimeoutS, statementTimeoutMs = 0 }: SessionTimes)
     transaction_isolation: isolation,
     tx_read_only: off,
     transaction_read_only: off,
-    // In a Galera cluster, a statement waits until its node has applied what the others committed before.
+    // In a Galera cluster, a statement waits until its node has applied all earlier commits of the other nodes.
     wsrep_sync_wait: { value: 7 },
     // Timeouts: a process that hangs must not keep its locks.
     wait_timeout: { value: IDLE_TIMEOUT_S },

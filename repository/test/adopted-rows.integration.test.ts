@@ -1,4 +1,4 @@
-// Rows that only the Python suite could store, and how many ids are used up.
+// An adopted table can contain rows that only the Python suite could store. Batches with duplicates use up few ids.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import type { Inventory } from '../src/contract.ts'

@@ -63,7 +63,7 @@ describe('migrate on an existing table', () => {
     z.array(z.unknown()).parse(await mysql.sql("SELECT 1 FROM information_schema.engines WHERE engine = 'Aria'"))
       .length > 0
 
-  /** Checks that a batch with a duplicate stores its other items, and that skus are unique byte for byte. */
+  /** Checks that a batch with a duplicate stores its other items, and that skus are compared byte for byte. */
   const expectItWorks = async () => {
     const database = await openDatabase(mysql.config, service)
     const inventory = inventoryIn(database)
@@ -298,7 +298,7 @@ describe('migrate on an existing table', () => {
     await expectItWorks()
   })
 
-  it('reports duplicates that are stored while it creates the key', async () => {
+  it('reports duplicates that are stored between its check and the creation of the key', async () => {
     await mysql.sql(pythonTable({ keys: [] }))
     const proxy = await startTcpProxy(mysql.server)
     const held = proxy.holdAnswerTo('CONVERT TO CHARACTER SET')
@@ -357,7 +357,7 @@ describe('migrate on an existing table', () => {
     expect(await mysql.sql("SELECT price FROM inventory WHERE sku = 'third'")).toEqual([{ price: '3.3333' }])
   })
 
-  it('corrects a wrong schema, which a starting service has logged and waits for', async () => {
+  it('corrects a wrong schema that a starting service has logged and is waiting for', async () => {
     await run()
     await mysql.sql('ALTER TABLE inventory DROP INDEX sku, ADD KEY sku (sku)')
     await mysql.sql('ALTER TABLE inbox MODIFY message_id VARBINARY(36)')

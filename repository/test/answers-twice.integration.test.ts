@@ -1,4 +1,4 @@
-// A connection that responds to a statement twice: the reported outcome matches what is stored, even when responses are shifted.
+// On a connection that responds to a statement twice, all later responses are shifted. The reported outcomes still match what is stored.
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'

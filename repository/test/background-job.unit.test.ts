@@ -15,7 +15,7 @@ describe('a background job', () => {
     return { job, stopping, rounds: () => rounds }
   }
 
-  it('runs round after round until it is closed', async () => {
+  it('runs rounds until it is closed', async () => {
     const { job, rounds } = started()
     await eventually(() => expect(rounds()).toBeGreaterThan(2))
     await job.close()
@@ -46,7 +46,7 @@ describe('a background job', () => {
     await closed
   })
 
-  it('can be disabled', async () => {
+  it('closes when it is disabled', async () => {
     await expect(disabledJob.close()).resolves.toBeUndefined()
   })
 })

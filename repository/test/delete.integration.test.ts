@@ -1,4 +1,4 @@
-// Which statements a batch of deletes needs: the inbox is only read when messages may be repeated.
+// A batch of deletes reads the inbox only when messages may be repeated.
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
 import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
@@ -22,7 +22,7 @@ afterAll(async () => {
   await mysql.drop()
 })
 
-/** The inventory of a process that has just started. What it sends is in `sent`. */
+/** The inventory of a process that has just started. `sent` collects its statements. */
 const inventory = () =>
   inventoryIn({
     use: (work) => database.use(work),
@@ -44,7 +44,7 @@ it('does not read the inbox for new messages', async () => {
   expect(inboxReads()).toBe(0)
 })
 
-it('reads it once for messages that were delivered or redriven before', async () => {
+it('reads the inbox once for a redelivered or a redriven message', async () => {
   const items = inventory()
   await items.delete([deletion('a', { messageId: 'again', redelivered: true })])
   expect(inboxReads()).toBe(1)

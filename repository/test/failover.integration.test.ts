@@ -1,4 +1,4 @@
-// Failover between several servers, and after a host name moves: a connection to a server that cannot be used is closed.
+// Failover in a list of servers, and to another server with the same host name. Connections to an unusable server are closed.
 import { mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -66,7 +66,7 @@ describe('a list of servers', () => {
     expect([...seen].sort()).toEqual([1, 2])
   })
 
-  it('uses the next server at the second attempt when the connection is lost', async () => {
+  it('uses another server for the second attempt when the connection is lost', async () => {
     const database = await openDatabase(config(), serviceUnderTest())
     const inventory = inventoryIn(database)
     const first = inUse()
@@ -95,7 +95,7 @@ describe('a list of servers', () => {
     await database.close()
   })
 
-  it('completes a running transaction on its server after another transaction has caused a failover', async () => {
+  it('completes a running transaction after another transaction has caused a failover', async () => {
     const database = await openDatabase(config(), serviceUnderTest())
     const inventory = inventoryIn(database)
     const slow = database.transaction(async (sql) => {
@@ -122,7 +122,7 @@ describe('a list of servers', () => {
 const here = hasServerPrograms() ? describe : describe.skip
 here('a server that becomes read-only', () => {
   const directory = join(tmpdir(), `ims-failover-${process.pid}`)
-  // In a hook: when all tests are skipped, hooks do not run, so a directory created outside would not be deleted.
+  // Create it in a hook: if all tests are skipped, no hook deletes a directory that was created outside.
   beforeAll(() => void mkdirSync(directory, { mode: 0o700 }))
   let servers: PrivateMysql[]
   const configOf = ({ mysql }: PrivateMysql, settings: Record<string, string> = {}) =>
@@ -142,7 +142,7 @@ here('a server that becomes read-only', () => {
     rmSync(directory, { recursive: true })
   })
 
-  it('closes the connection at the first refused write, so that a new connection follows the host name', async () => {
+  it('causes a new connection after the first refused write', async () => {
     const [a] = servers
     if (a === undefined) throw new Error('no server')
     const database = await openDatabase(configOf(a), serviceUnderTest())

@@ -162,7 +162,7 @@ describe('migrate', () => {
     expect(await rows()).toEqual(adoptedRows)
   })
 
-  it('migrates in only one of five processes that start at the same time', async () => {
+  it('runs the migrations in only one of five concurrent calls', async () => {
     await pythonTable()
     const results = await Promise.all(Array.from({ length: 5 }, () => migrate(mysql.config, service.log)))
     expect(results.map(({ applied }) => applied.length).sort()).toEqual([0, 0, 0, 0, ALL.length])

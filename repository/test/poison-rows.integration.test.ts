@@ -1,4 +1,4 @@
-// A row that MySQL refuses does not affect the other messages of its batch, whatever triggers, keys or columns others have added.
+// A row that MySQL refuses does not affect the other messages of its batch, even if others have added triggers, keys or columns.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Servers, serversUnderTest } from 'testkit'
 import type { Inventory } from '../src/contract.ts'

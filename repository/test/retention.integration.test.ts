@@ -114,7 +114,7 @@ describe('the retention of the inbox', () => {
     expect(plan).toContain('"key":"applied_at"')
   })
 
-  it('does not block creates and deletes, each of which is applied once', async () => {
+  it('blocks neither creates nor deletes, and keeps their inbox rows', async () => {
     await rows(10_000, '40 DAY')
     const inventory = inventoryIn(database)
     start()

@@ -3,7 +3,7 @@ import type { Service } from '../src/service.ts'
 
 export interface ServiceUnderTest extends Service {
   readonly lines: string[]
-  /** The warnings. */
+  /** The lines that were logged as warnings. */
   readonly warned: string[]
   /** Why startup is not complete, as /readyz would report it. */
   whyStarting(): string | undefined

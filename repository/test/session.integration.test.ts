@@ -12,7 +12,7 @@ import { creation, deletion } from './commands.ts'
 import { serviceUnderTest } from './service.ts'
 
 const directory = join(tmpdir(), `ims-session-${process.pid}`)
-// In a hook: when all tests are skipped, hooks do not run, so a directory created outside would not be deleted.
+// Create it in a hook: if all tests are skipped, no hook deletes a directory that was created outside.
 beforeAll(() => void mkdirSync(directory, { mode: 0o700 }))
 let server: PrivateMysql | undefined
 const here = hasServerPrograms() ? describe : describe.skip

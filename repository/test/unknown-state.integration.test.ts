@@ -92,7 +92,7 @@ describe('a transaction in an unknown state', () => {
     async ({ error, redelivered, read }) => {
       await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b' })])
       const replica = await openDatabase(mysql.config, serviceUnderTest())
-      // Another replica applies one of the two messages after this one has read everything that it reads.
+      // Another replica applies one of the two messages after this one has finished its reads.
       const held = proxy.holdAnswerTo(read)
       const deleting = untilDone(() =>
         inventory.delete([

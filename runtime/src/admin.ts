@@ -9,15 +9,12 @@ import { refusalOf } from './http/refusal.ts'
 import { type Listening, openHttpServer } from './http/server.ts'
 import type { Log, Meter } from './service.ts'
 import { sharedForAWhile } from './shared-for-a-while.ts'
+import { listeningPort } from './variables.ts'
 
 export const adminEnvironment = (fallbackPort: number) =>
   z
     .object({
-      ADMIN_PORT: z
-        .string()
-        .regex(/^\d+$/, 'must be a whole number')
-        .transform(Number)
-        .pipe(z.int().min(0).max(65_535))
+      ADMIN_PORT: listeningPort
         .default(fallbackPort)
         .describe('port of /livez, /readyz and /metrics (0: any free one)'),
       ADMIN_HOST: z.string().min(1).default('127.0.0.1').describe('address that the admin port listens on'),

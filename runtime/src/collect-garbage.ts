@@ -1,4 +1,4 @@
-// Collects garbage on request, for the few places that drop buffers of many megabytes at once.
+// Collects garbage on request, for code that drops buffers of many megabytes at once.
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { z } from 'zod'
@@ -17,8 +17,8 @@ export function collectGarbage(): void {
 }
 
 /**
- * Like collectGarbage, and also returns unused memory to the operating system. Call it at the end of the start.
- * Otherwise the garbage of the start stays in memory while the process is idle. Stops the process for about 60 ms.
+ * Like collectGarbage, and also returns unused memory to the operating system. Call it once, after the modules are loaded.
+ * Otherwise the garbage from loading them stays in memory while the process is idle. Stops the process for about 60 ms.
  */
 export function shrinkHeap(): void {
   collect({ type: 'major', flavor: 'last-resort' })

@@ -7,7 +7,7 @@ import type { Log } from './service.ts'
 import { useTracer } from './traces.ts'
 
 const EXPORT_TIMEOUT_MS = 5_000
-/** The longest time that the shutdown waits for the last spans. */
+/** The longest time that shutdown waits for the last spans. */
 const FLUSH_TIMEOUT_MS = 2_000
 const EXPORT_EVERY_MS = 1_000
 const LOGGED_EVERY_MS = 60_000

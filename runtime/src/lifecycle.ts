@@ -72,7 +72,7 @@ export class Lifecycle {
     return this.#owned.own(resource, label)
   }
 
-  /** Registers a function that returns why the start is not complete. */
+  /** Registers a function that returns why startup is not complete. */
   explainStart(why: () => string | undefined): void {
     this.#whyStarting = why
   }
@@ -93,8 +93,8 @@ export class Lifecycle {
   }
 
   async #failed(error: unknown): Promise<void> {
-    // All waits of the start end with an error when shutdown begins.
-    if (this.#phase === 'stopping') return this.#log.debug({ error: String(error) }, 'the start was aborted')
+    // When shutdown begins, everything that startup waits for rejects.
+    if (this.#phase === 'stopping') return this.#log.debug({ error: String(error) }, 'startup was aborted')
     const config = error instanceof Error && CONFIGURATION_ERRORS.has(error.name)
     const exitCode = config ? EXIT.CONFIG : EXIT.SOFTWARE
     const detail = config || !(error instanceof Error) ? {} : { error: error.stack }
@@ -107,14 +107,14 @@ export class Lifecycle {
     this.#stopping.abort()
     let starting = true
     const deadline = setTimeout(() => {
-      const open = [...(starting ? ['the start'] : []), ...this.#owned.open]
+      const open = [...(starting ? ['startup'] : []), ...this.#owned.open]
       this.#log.error(
         { timeoutMs: this.#timeoutMs, open },
         `shutdown timed out with these still open: ${open.join(', ')}. The broker redelivers unacknowledged messages`,
       )
       process.exit(EXIT.UNCLEAN)
     }, this.#timeoutMs)
-    // A start in progress may still register a resource. Its waits have been aborted.
+    // Startup may still be in progress and register a resource. Its waits have been aborted.
     await this.#start?.catch(() => {})
     starting = false
     await this.#owned.close()

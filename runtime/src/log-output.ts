@@ -1,12 +1,12 @@
-// Standard output for log lines. Lines of up to 5 ms are written together, because under load a system call costs more
-// than a line.
+// Standard output for log lines. Lines are gathered for up to 5 ms and written together, because under load a system
+// call costs more than a line.
 import { constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { LogSink, type Loss } from './log-sink.ts'
 
 const STANDARD_OUTPUT = 1
 /** The longest time that a line is buffered. A process that is killed loses the buffered lines, unless it called `flush`. */
 const GATHER_MAX_MS = 5
-/** More characters than this are written at once. */
+/** With more characters than this, the gathered lines are written immediately. */
 const GATHER_MAX_CHARACTERS = 65_536
 /** At exit, the process waits this long for a slow reader. */
 const LAST_LINES_WITHIN_MS = 3_000

@@ -2,21 +2,18 @@
 import { totalmem } from 'node:os'
 import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { z } from 'zod'
+import { whole } from './variables.ts'
 
 const MIB = 1_048_576
 
-/** What Node.js needs under load: code, the young generation of the heap, and garbage that is not collected yet. */
+/** The memory that Node.js needs under load: code, the young generation of the heap, and garbage that is not collected yet. */
 const NODE_BYTES = 112 * MIB
 /** With less memory, the shares are too small. */
 const TOTAL_MIN_BYTES = 144 * MIB
 
 export const memoryEnvironment = z
   .object({
-    MEMORY_MAX_MIB: z
-      .string()
-      .regex(/^\d+$/, 'must be a whole number')
-      .transform(Number)
-      .pipe(z.int().min(1).max(1_048_576))
+    MEMORY_MAX_MIB: whole(1, 1_048_576)
       .default(256)
       .describe(
         'memory that the process can use, in MiB; the memory limit of the container if that is lower. Limits that are not set are derived from it',
@@ -85,7 +82,7 @@ export class MemoryBudget {
   readonly totalBytes: number
   readonly #shares: Shares
 
-  /** @throws DoesNotFit when `totalBytes` is too little for any service */
+  /** @throws DoesNotFit when `totalBytes` is too small for any service */
   constructor(service: string, totalBytes: number) {
     this.totalBytes = totalBytes
     this.#shares = SHARES[service] ?? CONSUMER

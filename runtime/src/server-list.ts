@@ -1,13 +1,13 @@
 // A list of servers in one environment variable: `host[:port],host[:port]`.
 import { isIPv6 } from 'node:net'
 import { z } from 'zod'
+import { PORT_MAX, port } from './variables.ts'
 
 export interface Server {
   readonly host: string
   readonly port: number
 }
 
-const MAX_PORT = 65_535
 const ENTRY = /^(?:\[(?<address>[^\]]+)\]|(?<name>[\w.-]+))(?::(?<port>\w*))?$/
 
 /** Validates the variable. The result is still text, because the default port comes from another variable. See `serversOf`. */
@@ -56,8 +56,6 @@ function entryProblem(entry: string): string | undefined {
   const parts = ENTRY.exec(entry)?.groups
   if (parts === undefined) return 'must be a host name or an address, not a URL'
   if (parts.address !== undefined && !isIPv6(parts.address)) return 'must have an IPv6 address in its brackets'
-  if (parts.port !== undefined && !isPort(parts.port)) return `must have a port from 1 to ${MAX_PORT}`
+  if (parts.port !== undefined && !port.safeParse(parts.port).success) return `must have a port from 1 to ${PORT_MAX}`
   return undefined
 }
-
-const isPort = (text: string): boolean => /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= MAX_PORT

@@ -1,4 +1,4 @@
-// The service that every part of a process gets: its name, logger, meter, and the signal that shutdown has begun.
+// The service object that every part of a process receives: its name, logger, meter, and the signal that shutdown has begun.
 
 /** A structured logger. pino satisfies it. */
 export interface Log {
@@ -20,8 +20,8 @@ export interface Service {
   readonly name: string
   readonly log: Log
   readonly meter: Meter
-  /** Aborts when shutdown begins. This ends every wait of the start. */
+  /** Aborts when shutdown begins. This ends every wait during startup. */
   readonly stopping: AbortSignal
-  /** Registers a function that returns why the start is not complete, as one sentence, or undefined. Replaces the previous one. */
+  /** Registers a function that returns why startup is not complete, in one sentence, or undefined. Replaces the previous function. */
   explainStart?(why: () => string | undefined): void
 }

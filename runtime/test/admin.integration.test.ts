@@ -1,4 +1,4 @@
-// The request timeout of the admin port. Ten seconds are too long for the tests of `npm run check`.
+// The request timeout of the admin port. It is tested here because its ten seconds are too long for `npm run check`.
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { expect, it } from '@jest/globals'

@@ -61,7 +61,7 @@ describe('the admin port', () => {
     expect(asked()).toBeLessThanOrEqual(1 + (performance.now() - since) / 1_000)
   })
 
-  it('continues to serve others while clients pipeline and do not read', async () => {
+  it('serves other clients while some pipeline requests and do not read the responses', async () => {
     const { port } = await start()
     for (let n = 0; n < 30; n += 1)
       client(port, 'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(5_000)).socket.pause()

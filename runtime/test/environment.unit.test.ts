@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os'
 import { afterAll, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { environmentTable, InvalidEnvironment, parseEnvironment, runtimeSections, type Sections } from '../src/index.ts'
+import { port } from '../src/variables.ts'
 
-const port = z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(1).max(65_535))
 const server = z
   .object({
     HOST: z.string().min(1).describe('where it is'),
     PORT: port.default(80).describe('its port'),
-    PASSWORD: z.string().min(8).default('too secret').describe('what lets us in'),
+    PASSWORD: z.string().min(8).default('too secret').describe('its password'),
   })
   .transform((v) => ({ host: v.HOST, port: v.PORT, password: v.PASSWORD }))
 const options = z.object({ COLOUR: z.enum(['red', 'blue']).default('red').describe('its colour') })
@@ -90,7 +90,7 @@ describe('the environment', () => {
     expect(environmentTable(sections)).toEqual([
       { variable: 'HOST', fallback: undefined, description: 'where it is' },
       { variable: 'PORT', fallback: '80', description: 'its port' },
-      { variable: 'PASSWORD', fallback: 'too secret', description: 'what lets us in' },
+      { variable: 'PASSWORD', fallback: 'too secret', description: 'its password' },
       { variable: 'COLOUR', fallback: 'red', description: 'its colour' },
     ])
     const rows = environmentTable(runtimeSections(9092))

@@ -72,7 +72,7 @@ describe('the meter', () => {
     expect(await registry.metrics()).toMatch(/^ims_api_keys_valid\{service="s"\} 0$/m)
   })
 
-  it('distinguishes a wait of 25 s from one of 45 s: the longest timeouts are 30 s', async () => {
+  it('has a bucket limit at 30 s, the longest timeout: 25 s and 45 s are in different buckets', async () => {
     const { meter, registry } = createMeter('s')
     for (const seconds of [25, 45]) meter.observe('rpc_duration_seconds', seconds, { queue: 'q' })
     const text = await registry.metrics()

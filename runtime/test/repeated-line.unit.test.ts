@@ -1,4 +1,4 @@
-// How often a repeated log line is written.
+// A repeated log line is written at once, and then at intervals.
 import { expect, it } from '@jest/globals'
 import { RepeatedLine } from '../src/repeated-line.ts'
 

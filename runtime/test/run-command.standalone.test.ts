@@ -1,4 +1,4 @@
-// How a command exits on a signal.
+// A command handles signals itself, and logs that it was stopped.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { expect, it } from '@jest/globals'

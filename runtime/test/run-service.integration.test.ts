@@ -1,4 +1,4 @@
-// How a service process starts, reports its state, and exits. Each test starts a process.
+// A service process starts, reports its state, and exits. Each test starts a process.
 import { createServer } from 'node:http'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { listen } from '../src/index.ts'
@@ -22,7 +22,7 @@ describe('a service process', () => {
     expect([post.status, post.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
   })
 
-  it('is live but not ready while it starts, and exits with 0 on a signal during the start', async () => {
+  it('is live but not ready while it starts, and exits with 0 on a signal during startup', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'starts-for-ever' })
     await fixture.line('configured')
     expect((await askAdmin(fixture, '/livez')).status).toBe(200)
@@ -37,7 +37,7 @@ describe('a service process', () => {
     expect(fixture.messages().slice(-3)).toEqual(['second could not close cleanly', 'closing first', 'stopped'])
   })
 
-  it('reports why its start is not complete', async () => {
+  it('reports why startup is not complete', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'says-why-it-starts-for-ever' })
     await fixture.line('configured')
     const ready = await askAdmin(fixture, '/readyz')
@@ -47,12 +47,12 @@ describe('a service process', () => {
     })
   })
 
-  it('reports the start as still open at the shutdown timeout, when the start ignores the signal', async () => {
+  it('reports startup as still open at the shutdown timeout when startup ignores the signal', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'ignores-the-signal', SHUTDOWN_TIMEOUT_MS: '200' })
     await fixture.line('configured')
     fixture.signal('SIGTERM')
     expect(await fixture.exitCode()).toBe(1)
-    expect(fixture.lines.at(-1)).toMatchObject({ open: ['the start', 'second', 'first', 'the admin port'] })
+    expect(fixture.lines.at(-1)).toMatchObject({ open: ['startup', 'second', 'first', 'the admin port'] })
   })
 
   it('has written its whole log when it exits', async () => {
@@ -141,7 +141,7 @@ describe('a service process', () => {
   it.each([
     ['throws', 70, 'cannot start: no such luck'],
     ['is-misconfigured', 78, 'cannot start: the queue differs'],
-  ])('closes its resources when its start %s, and exits with %d', async (behaviour, code, message) => {
+  ])('closes its resources when startup fails (%s), and exits with %d', async (behaviour, code, message) => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: behaviour })
     expect(await fixture.exitCode()).toBe(code)
     expect(fixture.messages()).toEqual(expect.arrayContaining([message, 'closing second', 'closing first']))

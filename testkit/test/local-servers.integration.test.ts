@@ -79,7 +79,7 @@ describe('a restart at the previous ports', () => {
 
   it('fails when the server has exited and another process responds on the port', async () => {
     for (const serverOf of [mysqlWith, (own: ProcessIdentity) => rabbitmqWith({ amqp: port, process: own })]) {
-      const server = await serverOf(startedAndSoon())
+      const server = await serverOf(shortLivedProcess())
       await expect(server.start()).rejects.toThrow(/it has exited/)
     }
     expect(received).toBe('')
@@ -87,7 +87,7 @@ describe('a restart at the previous ports', () => {
 })
 
 /** A process that listens on no port and exits after 3 s. */
-function startedAndSoon(): ProcessIdentity {
+function shortLivedProcess(): ProcessIdentity {
   const { pid } = spawn('sleep', ['3'], { stdio: 'ignore' })
   const identity = pid === undefined ? undefined : identify(pid)
   if (identity === undefined) throw new Error('sleep did not start')

@@ -1,4 +1,4 @@
-// `npm test -- WORD` with a word that matches no test on servers.
+// `npm test -- WORD` selects the matching tests, and starts no servers if none of them needs servers.
 import { expect, it } from '@jest/globals'
 import { listedTests } from '../src/runs/jest.ts'
 import { nothing } from '../src/runs/tally.ts'

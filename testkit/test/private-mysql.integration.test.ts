@@ -11,7 +11,7 @@ import { foundPrograms } from '../src/servers/programs.ts'
 const here = hasServerPrograms() ? describe : describe.skip
 here('a private MySQL', () => {
   const top = join(tmpdir(), `ims-private-mysql-${process.pid}`)
-  // In a hook, because no hook runs when all tests are skipped. The folder would then never be deleted.
+  // Create it in a hook: if all tests are skipped, no hook deletes a folder that was created outside.
   beforeAll(() => void mkdirSync(top, { mode: 0o700 }))
   const directory = join(top, 'long'.repeat(30))
   // An earlier version created the socket in this folder. Its name can be predicted from the directory.

@@ -90,7 +90,7 @@ describe('private servers', () => {
     expect(again.rabbitmq.port).toBe(servers.rabbitmq.port)
   })
 
-  it('start only once when two processes start them at the same time', async () => {
+  it('start only once when two callers start them at the same time', async () => {
     await servers.close({ deleteData: false })
     const [one, other] = await Promise.all([start(), start()])
     expect(one.rabbitmq.port).toBe(other.rabbitmq.port)
@@ -98,20 +98,17 @@ describe('private servers', () => {
     expect(progress.some((text) => text.includes('waiting for it'))).toBe(true)
   })
 
-  it.each(['stop', 'kill'] as const)(
-    'keep their ports and data after %s and start by attached processes',
-    async (how) => {
-      const attached = await attachServers(directory)
-      await attached.mysql.sql(`CREATE TABLE ims.kept_${how} (a INT); INSERT INTO ims.kept_${how} VALUES (7)`)
-      await attached.rabbitmq.ctl('add_vhost', `kept-${how}`)
-      await Promise.all([attached.rabbitmq[how](), attached.mysql[how]()])
-      expect(await answering()).toEqual([false, false])
-      await Promise.all([servers.rabbitmq.start(), servers.mysql.start()])
-      await eventually(async () => expect(await answering()).toEqual([true, true]))
-      expect((await servers.mysql.sql(`SELECT a FROM ims.kept_${how}`)).trim()).toBe('7')
-      expect(await servers.rabbitmq.ctl('list_vhosts')).toContain(`kept-${how}`)
-    },
-  )
+  it.each(['stop', 'kill'] as const)('keep their ports and data after a %s and a restart', async (how) => {
+    const attached = await attachServers(directory)
+    await attached.mysql.sql(`CREATE TABLE ims.kept_${how} (a INT); INSERT INTO ims.kept_${how} VALUES (7)`)
+    await attached.rabbitmq.ctl('add_vhost', `kept-${how}`)
+    await Promise.all([attached.rabbitmq[how](), attached.mysql[how]()])
+    expect(await answering()).toEqual([false, false])
+    await Promise.all([servers.rabbitmq.start(), servers.mysql.start()])
+    await eventually(async () => expect(await answering()).toEqual([true, true]))
+    expect((await servers.mysql.sql(`SELECT a FROM ims.kept_${how}`)).trim()).toBe('7')
+    expect(await servers.rabbitmq.ctl('list_vhosts')).toContain(`kept-${how}`)
+  })
 
   it('start when the state file names processes that no longer exist', async () => {
     await servers.close({ deleteData: false })

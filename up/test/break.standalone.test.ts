@@ -111,7 +111,7 @@ onLinux('npm run break', () => {
     await healed()
     await frozen()
     command?.kill('SIGTERM')
-    expect(await ended).toMatchObject({ code: 130, output: expect.stringContaining('answers up to 200 ms late') })
+    expect(await ended).toMatchObject({ code: 130, output: expect.stringContaining('responds up to 200 ms late') })
     await healed()
   })
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { newConsumer } from '../src/new/consumer.ts'
-import { type Piece, textsAfter, writeAll } from '../src/new/piece.ts'
+import { type FileChange, textsAfter, writeAll } from '../src/new/file-change.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 
@@ -30,9 +30,9 @@ describe('newConsumer', () => {
   })
 
   it('rejects a new file that already exists', () => {
-    const pieces = newConsumer(ROOT, 'adjust_everything', 'consumer_nine')
+    const changes = newConsumer(ROOT, 'adjust_everything', 'consumer_nine')
     const taken = { file: 'README.md', to: 'x' }
-    expect(() => textsAfter(ROOT, [...pieces, taken])).toThrow('README.md exists already')
+    expect(() => textsAfter(ROOT, [...changes, taken])).toThrow('README.md exists already')
   })
 
   it('rejects a file that does not contain the text to replace', () => {
@@ -48,10 +48,10 @@ const COPIED = /\/(Dockerfile|package\.json)$|^kubernetes\/.*\/consumer-[^/]+\.y
 const GENERATED = ['package-lock.json', 'kubernetes/overlays/observability/component/services-prometheusrule.yaml']
 
 describe('a new message type with its own consumer', () => {
-  const pieces = newConsumer(ROOT, 'adjust_everything', 'consumer_nine').filter(
+  const changes = newConsumer(ROOT, 'adjust_everything', 'consumer_nine').filter(
     ({ file }) => !COPIED.test(file) && !GENERATED.includes(file),
   )
-  const linesOf = ({ from = '', to }: Piece) => {
+  const linesOf = ({ from = '', to }: FileChange) => {
     const before = new Set(from.split('\n'))
     return to
       .trimEnd()
@@ -60,8 +60,8 @@ describe('a new message type with its own consumer', () => {
   }
 
   it('needs at most 200 lines in 12 files, not counting copied and generated files', () => {
-    const files = new Set(pieces.map(({ file }) => file))
-    const lines = pieces.reduce((sum, piece) => sum + linesOf(piece), 0)
+    const files = new Set(changes.map(({ file }) => file))
+    const lines = changes.reduce((sum, change) => sum + linesOf(change), 0)
     expect([...files].slice(12)).toEqual([])
     expect(lines).toBeLessThanOrEqual(200)
   })

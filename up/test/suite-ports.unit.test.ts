@@ -1,8 +1,7 @@
-// The check of the ports before the start, and the settings of `up`.
+// The check of the ports before startup, and the settings of `up`.
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { describe, expect, it } from '@jest/globals'
-import { listenersIn } from 'testkit/processes/port-holder'
 import { freePorts } from 'testkit/servers/free-ports'
 import { checkPorts, type WantedPort } from '../src/suite/ports.ts'
 import { StepFailed } from '../src/suite/progress.ts'
@@ -56,22 +55,6 @@ describe('the ports of the suite', () => {
     const failure = await failureOf([wanted(9091), wanted(9091, 'consumer_one (admin)', 'ADMIN_PORT_BASE')])
     expect(failure.message).toBe('port 9091 is configured for producer (HTTP) and for consumer_one (admin)')
     expect(failure.todo).toBe('Set PORT or ADMIN_PORT_BASE.')
-  })
-
-  it('are compared with listening sockets only, on any address', () => {
-    const line = (address: string, state: string, inode: string) =>
-      `   0: ${address} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000  1000        0 ${inode} 1 0 100 0 0 10 0`
-    const table = [
-      'head',
-      line('0100007F:1388', '0A', '11'),
-      line('00000000:1388', '0A', '12'),
-      line('0100007F:1388', '01', '13'),
-      line('0100007F:1389', '0A', '14'),
-    ].join('\n')
-    expect(listenersIn(table, 5000)).toEqual([
-      { inode: '11', uid: '1000' },
-      { inode: '12', uid: '1000' },
-    ])
   })
 })
 

@@ -25,10 +25,10 @@ describe('a service', () => {
   })
 
   it('is not ready when /readyz returns another status, with the reasons in the response', async () => {
-    const body = '{"status":"not ready","reasons":["no connection to RabbitMQ","MySQL does not answer"]}\n'
+    const body = '{"status":"not ready","reasons":["no connection to RabbitMQ","MySQL does not respond"]}\n'
     expect(await readinessOf(503, body)).toEqual({
       state: 'not-ready',
-      reason: 'no connection to RabbitMQ; MySQL does not answer',
+      reason: 'no connection to RabbitMQ; MySQL does not respond',
     })
     expect(await readinessOf(503, 'plain\nwords')).toEqual({ state: 'not-ready', reason: 'plain words' })
     expect(await readinessOf(500, '')).toEqual({ state: 'not-ready', reason: 'status 500' })

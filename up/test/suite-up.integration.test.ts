@@ -97,7 +97,7 @@ describe('up', () => {
 
   it('restarts a service that was killed, and reports it', async () => {
     const run = await suite.upAndReady()
-    await startsTwoAgain()
+    await killAndRestartTwo()
     const isReported = () => run.output.includes('! two died (killed by SIGKILL); restarting it in 0.1 s')
     await eventually(isReported, 'the line about its death')
   })
@@ -111,7 +111,7 @@ describe('up whose output cannot be written', () => {
     await eventually(isUp, 'up')
     run.process.stdout?.pause()
     await sleep(2_000)
-    await startsTwoAgain()
+    await killAndRestartTwo()
     run.process.stdout?.resume()
     await eventually(() => /! \d+ lines were lost here/.test(run.output), 'the loss')
     ctrlC(run)
@@ -122,7 +122,7 @@ describe('up whose output cannot be written', () => {
     const run = suite.up({ environment: { TALKATIVE: 'yes' } })
     await eventually(isUp, 'up')
     run.process.stdout?.destroy()
-    await startsTwoAgain()
+    await killAndRestartTwo()
     ctrlC(run)
     expect(await run.code).toBe(0)
   })
@@ -205,7 +205,7 @@ describe('up in the background', () => {
     mkdirSync(logs)
     for (const name of ['up', 'one', 'two', 'front']) symlinkSync('/dev/full', join(logs, `${name}.log`))
     expect((await detached({ environment: { TALKATIVE: 'yes' } })).code).toBe(0)
-    await startsTwoAgain()
+    await killAndRestartTwo()
     expect((await suite.down()).code).toBe(0)
   })
 
@@ -218,7 +218,7 @@ describe('up in the background', () => {
 })
 
 /** Kills the service `two` of a running suite. Resolves when all services are ready again. */
-async function startsTwoAgain(): Promise<void> {
+async function killAndRestartTwo(): Promise<void> {
   process.kill(suite.processOf('two').pid, 'SIGKILL')
   await eventually(async () => {
     const { exitCode, remarks } = await suite.status()

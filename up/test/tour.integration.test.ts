@@ -21,7 +21,7 @@ const skus = `of() { npm run --silent status -- --json | node -p "JSON.parse(req
 echo "=== ${blocks.length}"
 ${lookIntoMysql.replace('=24458', '=$(of port)').replace('--password', '--password=$(of password)')} <<<"SELECT sku FROM inventory WHERE sku = 'TOUR1'"`
 const root = join(tmpdir(), `ims-tour-${process.pid}`)
-// In a hook, because no hook runs when all tests are skipped. The folder would then never be deleted.
+// Create it in a hook: if all tests are skipped, no hook deletes a folder that was created outside.
 beforeAll(() => void mkdirSync(root, { mode: 0o700 }))
 let environment: NodeJS.ProcessEnv = {}
 
@@ -63,7 +63,7 @@ test('each command prints the output that the page shows', async () => {
   }
   expect(after.get(blocks.length)).toMatch(/^sku\nTOUR1$/m)
   // The page does not show this output, or shows only a part of it.
-  expect(output).toContain('mysql does not answer for 50 s')
+  expect(output).toContain('mysql does not respond for 50 s')
   expect(output).toMatch(/applied: adjusted/)
   expect(output).toMatch(/^0 faults, \d+ not checked, \d+ fine$/m)
   expect(output).toMatch(/consumer_three +not-ready/)

@@ -118,7 +118,7 @@ function tests(program: { readonly path: string }): void {
     const row = page.locator('table.items tbody tr', { hasText: 'NEW000007' })
     await row.waitFor()
     const breaking = command('npm run --silent break -- mysql 5m')
-    await eventually(() => expect(breaking.output()).toContain('mysql does not answer'), WAIT_MS)
+    await eventually(() => expect(breaking.output()).toContain('mysql does not respond'), WAIT_MS)
     await page.getByRole('button', { name: 'Less of NEW000007' }).click()
     await page.locator('#amount').fill('3')
     await page.keyboard.press('Enter')

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually, runToEnd, type Started, start } from 'testkit'
 import { newConsumer } from '../../../up/src/new/consumer.ts'
-import { type Piece, textsAfter } from '../../../up/src/new/piece.ts'
+import { type FileChange, textsAfter } from '../../../up/src/new/file-change.ts'
 import { copyOfSources } from '../copied-sources.ts'
 import { ROOT, type Stack, startStack } from '../stack.ts'
 import { missingFor } from './suite-mirrors.ts'
@@ -157,7 +157,7 @@ async function without({ file, text }: Case, during: () => Promise<void>): Promi
   }
 }
 
-function original({ file }: Piece): string | undefined {
+function original({ file }: FileChange): string | undefined {
   const path = join(ROOT, file)
   return existsSync(path) ? readFileSync(path, 'utf8') : undefined
 }

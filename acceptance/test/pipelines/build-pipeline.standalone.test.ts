@@ -30,12 +30,12 @@ describe('the build pipeline', () => {
     const run = await build()
     expect(run).toMatchObject({ result: 'SUCCESS', errors: [], objections: [] })
     expect(steps(run)).toEqual([
-      'Which services',
-      'Which commit',
+      'Find the services',
+      'Read the commit id',
       'npm ci',
       'npm run check',
       'npm test',
-      'Which base',
+      'Find the base image',
       ...BUILDS,
       'npm run test:containers',
       'List the packages',

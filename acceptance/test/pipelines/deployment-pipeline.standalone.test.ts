@@ -21,7 +21,7 @@ const deploy = (...options: readonly string[]) => runPipeline('deployment.pipeli
 
 /** The labels of the scripts that ran, in order, without the one that finds the services. */
 const steps = ({ events }: PipelineRun) =>
-  events.filter(({ type, label }) => type === 'sh' && label !== 'Which services').map(({ label }) => label)
+  events.filter(({ type, label }) => type === 'sh' && label !== 'Find the services').map(({ label }) => label)
 const messages = ({ events }: PipelineRun, type: string) =>
   events.filter((event) => event.type === type).map(({ message }) => message)
 const ROLLBACK_MINUTES = 30
@@ -73,10 +73,10 @@ describe('the deployment pipeline', () => {
 
   test('deploys only commits of main to production, and checks this first', async () => {
     const production = ['--param', 'ENVIRONMENT=production', '--credential', 'ims-kubeconfig-production']
-    expect(steps(await deploy(...production))[0]).toBe('Is it on main')
+    expect(steps(await deploy(...production))[0]).toBe('Check that the commit is on main')
     const run = await deploy(...production, '--fail', 'git merge-base --is-ancestor')
     expect(run.result).toBe('FAILURE')
-    expect(steps(run)).toEqual(['Is it on main'])
+    expect(steps(run)).toEqual(['Check that the commit is on main'])
     expect(run.events.filter(({ type }) => type === 'credential')).toEqual([])
   })
 

@@ -5,6 +5,6 @@ void call(Map config = [:]) {
         checkout scm
     }
     imsServices()
-    env.IMS_TAG = sh(label: 'Which commit', script: 'git rev-parse HEAD', returnStdout: true).trim()
+    env.IMS_TAG = sh(label: 'Read the commit id', script: 'git rev-parse HEAD', returnStdout: true).trim()
     currentBuild.displayName = "#${env.BUILD_NUMBER} ${env.IMS_TAG.take(12)}"
 }

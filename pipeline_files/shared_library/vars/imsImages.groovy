@@ -4,7 +4,7 @@ void call(Map config = [:]) {
     String script = libraryResource('ims/build-image.sh')
     String base = ''
     retry(settings.attempts) {
-        base = sh(label: 'Which base', script: libraryResource('ims/base-image.sh'), returnStdout: true).trim()
+        base = sh(label: 'Find the base image', script: libraryResource('ims/base-image.sh'), returnStdout: true).trim()
     }
     Map branches = [failFast: true]
     for (String each in settings.services) {

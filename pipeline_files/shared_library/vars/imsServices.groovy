@@ -2,5 +2,5 @@
 void call(Map config = [:]) {
     Map settings = [script: 'services'] + config
     String script = libraryResource('ims/' + settings.script + '.sh')
-    env.SERVICES = sh(label: 'Which services', script: script, returnStdout: true).trim()
+    env.SERVICES = sh(label: 'Find the services', script: script, returnStdout: true).trim()
 }

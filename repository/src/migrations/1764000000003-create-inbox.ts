@@ -1,4 +1,4 @@
-// Creates the table inbox: which messages were applied, with which outcome, and when.
+// Creates the table inbox, which records each applied message with its outcome and time.
 import type { MigrationInterface, QueryRunner } from 'typeorm'
 
 export class CreateInbox1764000000003 implements MigrationInterface {

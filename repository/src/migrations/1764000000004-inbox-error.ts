@@ -1,4 +1,4 @@
-// Adds the column `error` to the inbox: why a message was refused. Null for an applied one, as in all existing rows.
+// Adds the column `error` to the inbox. It contains the reason for a refusal, and is null for applied messages and in existing rows.
 import type { MigrationInterface, QueryRunner } from 'typeorm'
 import { z } from 'zod'
 

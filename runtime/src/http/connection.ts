@@ -176,7 +176,7 @@ export class Connection {
 const LF = 10
 const endsHeaders = (bytes: Buffer): boolean => bytes[bytes.length - 1] === LF && bytes[bytes.length - 3] === LF
 
-/** The bytes up to the first place where headers may end. All bytes, if no complete request can follow that place. */
+/** The bytes up to the first position where headers may end. All bytes, if no complete request can follow. */
 function firstPiece(bytes: Buffer): Buffer {
   const end = bytes.indexOf(END_OF_HEADERS) + END_OF_HEADERS.length
   if (end < END_OF_HEADERS.length || end === bytes.length) return bytes

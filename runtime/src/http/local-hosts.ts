@@ -4,7 +4,7 @@ import { isIPv4 } from 'node:net'
 import type { ProblemDocument } from './problem-document.ts'
 
 const LOCAL_HOSTS: readonly string[] = ['localhost', '127.0.0.1', '[::1]']
-/** Stands for any host name in the configured list. */
+/** In the configured list, this entry allows any host name. */
 const ANY_HOST = '*'
 
 /** Whether only this machine can reach a server on `host`. */

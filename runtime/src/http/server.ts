@@ -1,5 +1,5 @@
-// The HTTP server of every port. It limits what slow, greedy and silent clients can use, responds to every request, and stops
-// without truncating a response.
+// The HTTP server of every port. It limits the resources of slow, greedy and silent clients, responds to every request,
+// and stops without truncating a response.
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -16,7 +16,7 @@ export const COST_OF_HELD_BYTE = 3
 export const COST_OF_CONNECTION_BYTES = 24_576
 
 /**
- * During a stop, clients have this long to close idle keep-alive connections: from the signal on, every response says
+ * During shutdown, clients have this long to close idle keep-alive connections: from the signal on, every response says
  * `Connection: close`. A client that is cut off with a request in flight cannot know whether the request was accepted.
  */
 const CLIENTS_CLOSE_WITHIN_MS = 500
@@ -199,8 +199,8 @@ function cutOffStalled(connections: Iterable<Connection>, stallMs: number): void
 async function closed(server: Server, connections: ReadonlyMap<Duplex, Connection>): Promise<void> {
   const until = performance.now() + CLIENTS_CLOSE_WITHIN_MS
   while (performance.now() < until && connections.size > 0) await pause()
-  // Not the `close` of http.Server: it ends connections whose client has not yet received the response, and stops
-  // checking for slow requests.
+  // Do not call the `close` of http.Server: it ends connections whose client has not yet received the response, and
+  // stops checking for slow requests.
   const ended = new Promise((resolve) => NetServer.prototype.close.call(server, resolve))
   while (connections.size > 0) {
     for (const { isIdle, socket } of connections.values()) if (isIdle) socket.destroy()

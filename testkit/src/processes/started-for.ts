@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { identify, type ProcessIdentity } from './process-identity.ts'
 
-/** This variable is in the environment from the start, and child processes inherit it. So the search misses no process. */
+/** This variable is in the environment from the start, and child processes inherit it, so the search misses no process. */
 const VARIABLE = 'IMS_STARTED_FOR'
 
 /** The variable that marks a process as started for this folder. */

@@ -22,7 +22,7 @@ export function jestCommand(
 ): [string, ...string[]] {
   return [
     process.execPath,
-    // Not in NODE_OPTIONS, because the processes that tests start would inherit it.
+    // Do not set these in NODE_OPTIONS: the processes that tests start would inherit them.
     '--experimental-vm-modules',
     '--disable-warning=ExperimentalWarning',
     JEST,

@@ -92,7 +92,7 @@ function written(attributes: Readonly<Record<string, string | number>>): string 
     .join(' ')
 }
 
-/** Escapes text and removes what XML 1.0 forbids: control characters, with which jest colours its messages, and lone surrogates. */
+/** Escapes text. Removes characters that XML 1.0 forbids: lone surrogates, and control characters such as those in jest's coloured messages. */
 function escaped(text: string): string {
   const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
   return (

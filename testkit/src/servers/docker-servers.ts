@@ -16,7 +16,7 @@ const VHOST = '/'
 const RABBITMQ_IMAGE = 'rabbitmq:4.3-management'
 const MYSQL_IMAGE = 'mysql:8.4'
 const SECRET_BYTES = 18
-// From a file, because rabbitmqctl of RabbitMQ 4.3 fails when it reads from standard input.
+// Imports from a file, because rabbitmqctl of RabbitMQ 4.3 fails when it reads from standard input.
 const IMPORT =
   'f=$(mktemp) && cat >"$f" && rabbitmqctl --quiet import_definitions "$f" </dev/null; s=$?; rm -f "$f"; exit $s'
 const SETTINGS = 'rabbitmq.conf'

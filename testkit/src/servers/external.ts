@@ -1,13 +1,12 @@
-// External servers, as the environment names them. They are never started, stopped or deleted.
+// External servers, which the environment names. They are never started, stopped or deleted.
 import { addressOf, serverList, serversOf } from '@ims/runtime/server-list'
+import { port } from '@ims/runtime/variables'
 import { z } from 'zod'
 import { waitFor } from './deadline.ts'
 import { acceptsConnections, mysqlVersion, rabbitmqVersion } from './handshake.ts'
 import { type Control, type Servers, ServersUnavailable } from './servers.ts'
 
 const RESPONDS_WITHIN_MS = 30_000
-
-const port = z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(1).max(65_535))
 
 const environmentSchema = z.object({
   RABBITMQ_HOST: serverList.default('127.0.0.1'),

@@ -114,7 +114,7 @@ export class LocalRabbitmq implements Rabbitmq {
   }
 
   async importDefinitions(json: string): Promise<void> {
-    // From a file, because rabbitmqctl of RabbitMQ 4.3 fails when it reads from standard input.
+    // Imports from a file, because rabbitmqctl of RabbitMQ 4.3 fails when it reads from standard input.
     const file = this.#path(`definitions-${randomUUID()}.json`)
     writeFileSync(file, json, { mode: 0o600 })
     try {
@@ -128,7 +128,7 @@ export class LocalRabbitmq implements Rabbitmq {
     const { epmd, epmdPort } = this.#kept.get()
     if (this.#joins !== undefined || (epmd !== undefined && isAlive(epmd))) return
     await expectFree("RabbitMQ's epmd", [epmdPort])
-    // Started here, so that it can be stopped. An epmd that the node starts keeps running after the node.
+    // Start epmd here, so that it can be stopped. An epmd that the node starts keeps running after the node.
     const identity = await startInBackground({
       command: [foundPrograms().epmd, '-port', String(epmdPort), '-address', HOST],
       env: { ...this.#environment(), ...startedFor(this.#path('epmd')) },

@@ -67,7 +67,7 @@ export function attachLocal(directory: string): Servers {
   }
 }
 
-/** When `interrupted` aborts, stops every process of the start, repeatedly until the start has failed. */
+/** When `interrupted` aborts, repeatedly stops every started process until `starting` has settled. */
 async function endedBy<T>(interrupted: AbortSignal | undefined, starting: Promise<T>, directory: string): Promise<T> {
   let isOver = false
   const end = async () => {

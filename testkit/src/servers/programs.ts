@@ -17,7 +17,7 @@ export interface Programs {
 const RABBITMQ_FOLDERS = ['/usr/lib/rabbitmq/bin', '/opt/homebrew/opt/rabbitmq/sbin', '/usr/local/opt/rabbitmq/sbin']
 const ELSEWHERE = ['/usr/local/sbin', '/usr/sbin', '/usr/libexec', '/opt/homebrew/bin', '/usr/local/bin', '/usr/bin']
 
-/** The programs. If one is missing, the Debian packages to install. */
+/** Returns the programs, or the Debian packages to install if a program is missing. */
 export function findPrograms(): Programs | { missing: readonly string[] } {
   const rabbitmqScripts = RABBITMQ_FOLDERS.find((folder) => isProgram(join(folder, 'rabbitmq-server')))
   const epmd = find('epmd') ?? epmdOfErlang()

@@ -1,11 +1,10 @@
 // The file servers.json. With it, any process of the same user can find, control and restart the servers of a directory.
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { portNumber as port } from '@ims/runtime/variables'
 import { z } from 'zod'
 import { processIdentity } from '../processes/process-identity.ts'
 import { ServersUnavailable } from './servers.ts'
-
-const port = z.int().min(1).max(65_535)
 
 const localState = z.object({
   mode: z.literal('local'),

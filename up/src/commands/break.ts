@@ -24,9 +24,9 @@ const USAGE = `usage: npm run break -- WHAT [DURATION] [LATENCY]
 
   WHAT      ${TARGETS.join(' · ')}
   DURATION  such as 20s (the default), at most 10m
-  LATENCY   such as 2s-latency: WHAT answers up to 2 s late instead of not at all
+  LATENCY   such as 2s-latency: WHAT responds up to 2 s late instead of not at all
 
-The processes are frozen: they keep their connections and do not answer. They are healed after DURATION, or at once when
+The processes are frozen: they keep their connections and do not respond. They are healed after DURATION, or at once when
 this command exits, even if it is killed.
 Exit codes: 0 healed · 64 wrong arguments · 69 WHAT does not run here · 130 interrupted, and healed
 `
@@ -91,7 +91,7 @@ function runningOf({ servers, services }: SuiteState, names: readonly string[]):
 }
 
 function announcement({ target, forMs, latencyMs }: Wanted, http: string): string {
-  const how = latencyMs === undefined ? 'does not answer' : `answers up to ${latencyMs} ms late`
+  const how = latencyMs === undefined ? 'does not respond' : `responds up to ${latencyMs} ms late`
   return [
     `${target} ${how} for ${forMs / 1_000} s. Ctrl-C heals it at once. To watch the effect in another terminal:`,
     '  npm run status               which services are not ready, and why',
@@ -100,7 +100,7 @@ function announcement({ target, forMs, latencyMs }: Wanted, http: string): strin
   ].join('\n')
 }
 
-/** A separate process heals, so that this one may be killed. If that process dies first, this one heals. */
+/** Starts a separate process that ends the fault even if this process is killed. If that process exits first, this one ends the fault. */
 async function brokenAndHealed(what: Breakage, announced: string): Promise<number> {
   const healer = spawn(process.execPath, [join(import.meta.dirname, '../break/healer.ts'), JSON.stringify(what)], {
     detached: true,

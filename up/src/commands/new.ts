@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { ROOT } from 'testkit/runs/jest'
 import { newConsumer } from '../new/consumer.ts'
-import { NotPossible, type Piece, textsAfter, writeAll } from '../new/piece.ts'
+import { type FileChange, NotPossible, textsAfter, writeAll } from '../new/file-change.ts'
 
 const EXIT_USAGE = 64
 
@@ -20,10 +20,10 @@ export async function newCommand([kind, queue, option, consumer, ...rest]: strin
     process.stderr.write('for example: npm run new -- command adjust_quantity --consumer consumer_five\n')
     return EXIT_USAGE
   }
-  const pieces = newConsumer(ROOT, queue, consumer)
-  const texts = new Map([...textsAfter(ROOT, pieces)].map(([file, text]) => [file, formatted(file, text)]))
+  const changes = newConsumer(ROOT, queue, consumer)
+  const texts = new Map([...textsAfter(ROOT, changes)].map(([file, text]) => [file, formatted(file, text)]))
   writeAll(ROOT, texts)
-  process.stdout.write(report(pieces, queue, consumer))
+  process.stdout.write(report(changes, queue, consumer))
   return 0
 }
 
@@ -40,9 +40,9 @@ function formatted(file: string, text: string): string {
   return stdout
 }
 
-function report(pieces: readonly Piece[], queue: string, consumer: string): string {
-  const files = [...new Set(pieces.map(({ file }) => file))]
-  const added = new Set(pieces.filter(({ from }) => from === undefined).map(({ file }) => file))
+function report(changes: readonly FileChange[], queue: string, consumer: string): string {
+  const files = [...new Set(changes.map(({ file }) => file))]
+  const added = new Set(changes.filter(({ from }) => from === undefined).map(({ file }) => file))
   const dashed = queue.replaceAll('_', '-')
   return [
     ...files.map((file) => `${added.has(file) ? 'added  ' : 'changed'} ${file}`),

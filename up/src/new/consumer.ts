@@ -1,10 +1,10 @@
-// A message type with its own consumer, as pieces: everything in the repository that names a service or a queue.
+// The changes that add a message type with its own consumer: all texts in the repository that name a service or a queue.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { queues, services } from '@ims/accounts/suite'
 import { z } from 'zod'
-import { inLists, type Likeness, likeLines, namesOf, renamed } from './likeness.ts'
-import { NotPossible, type Piece } from './piece.ts'
+import { type CopiedService, copiedLines, inLists, namesOf, renamed } from './copied-lines.ts'
+import { type FileChange, NotPossible } from './file-change.ts'
 import { contractText, handlerText, type Names, namesFor, testText } from './texts.ts'
 
 /** The consumer that is copied. It has no MySQL account. */
@@ -39,14 +39,14 @@ const BY_PATTERN = [
   'kubernetes/overlays/observability/component/services-prometheusrule.yaml',
 ]
 
-/** All pieces for the command `queue` and its consumer. Throws NotPossible for a name that is taken or invalid. */
-export function newConsumer(root: string, queue: string, consumer: string): Piece[] {
+/** All changes for the command `queue` and its consumer. Throws NotPossible for a name that is taken or invalid. */
+export function newConsumer(root: string, queue: string, consumer: string): FileChange[] {
   refuseBadNames(root, queue, consumer)
   const read = (file: string) => readFileSync(join(root, file), 'utf8')
   const names = namesFor(queue, consumer)
   const adminPort = Math.max(...services.map((each) => each.adminPort)) + 1
   const last = services.findLast(({ consumes }) => consumes.length > 0)?.name ?? MODEL.service
-  const likeness: Likeness = {
+  const model: CopiedService = {
     of: MODEL.service,
     after: last,
     rename: (text) =>
@@ -55,24 +55,24 @@ export function newConsumer(root: string, queue: string, consumer: string): Piec
         .replaceAll(String(MODEL.adminPort), String(adminPort)),
   }
   const [, dashed] = namesOf(consumer)
-  const copied = (file: string) => ({ file: likeness.rename(file), to: likeness.rename(read(file)) })
+  const copied = (file: string) => ({ file: model.rename(file), to: model.rename(read(file)) })
   return [
-    ...suitePieces(read(SUITE), names, adminPort),
-    ...contractPieces(read(CONTRACTS), names),
+    ...suiteChanges(read(SUITE), names, adminPort),
+    ...contractChanges(read(CONTRACTS), names),
     copied(`${MODEL.service}/package.json`),
-    dockerfilePiece(copied(`${MODEL.service}/Dockerfile`), read),
+    dockerfileChange(copied(`${MODEL.service}/Dockerfile`), read),
     { file: `${consumer}/src/main.ts`, to: mainText(read(`${MODEL.service}/src/main.ts`), names, adminPort) },
     { file: `${consumer}/src/${names.file}`, to: handlerText(names) },
     { file: `${consumer}/test/${names.file.replace('.ts', '.unit.test.ts')}`, to: testText(names) },
-    lockfilePiece(read('package-lock.json'), consumer),
+    lockfileChange(read('package-lock.json'), consumer),
     ...readdirSync(join(root, MANIFESTS, MODEL.service)).map((file) => copied(join(MANIFESTS, MODEL.service, file))),
     {
       ...copied(`${SCALING}/${namesOf(MODEL.service)[1]}-scaledobject.yaml`),
       file: `${SCALING}/${dashed}-scaledobject.yaml`,
     },
-    ...BY_LINE.flatMap((file) => likeLines(file, read(file), likeness)),
+    ...BY_LINE.flatMap((file) => copiedLines(file, read(file), model)),
     ...BY_LIST.flatMap((file) => inLists(file, read(file), last, consumer)),
-    ...BY_PATTERN.map((file) => patternPiece(file, queue)),
+    ...BY_PATTERN.map((file) => patternChange(file, queue)),
   ]
 }
 
@@ -92,14 +92,14 @@ function refuseBadNames(root: string, queue: string, consumer: string): void {
 }
 
 /** Pads the Dockerfile until no other one has the same size. Its second line explains why the sizes must differ. */
-function dockerfilePiece({ file, to }: Piece, read: (file: string) => string): Piece {
+function dockerfileChange({ file, to }: FileChange, read: (file: string) => string): FileChange {
   const sizes = [...services.map(({ name }) => name), 'accounts'].map((name) => read(`${name}/Dockerfile`).length)
   let text = to
   while (sizes.includes(text.length)) text = text.replace(/: #+$/m, '$&#')
   return { file, to: text }
 }
 
-function suitePieces(text: string, { queue, consumer }: Names, adminPort: number): Piece[] {
+function suiteChanges(text: string, { queue, consumer }: Names, adminPort: number): FileChange[] {
   const lastQueue = Object.entries(queues).at(-1)
   const line = `  ${lastQueue?.[0]}: '${lastQueue?.[1]}',\n`
   const producer = /^ {2}\{ name: 'producer'.*\n/m.exec(text)?.[0] ?? "  { name: 'producer'"
@@ -113,7 +113,7 @@ function suitePieces(text: string, { queue, consumer }: Names, adminPort: number
   ]
 }
 
-function contractPieces(text: string, names: Names): Piece[] {
+function contractChanges(text: string, names: Names): FileChange[] {
   const comment = '/** The queues of the Python suite.'
   const list = /^export const contracts = \[.*?(?=\] as const)/ms.exec(text)?.[0] ?? 'export const contracts = ['
   return [
@@ -133,8 +133,8 @@ function mainText(model: string, { queue, consumer, contract, handler, file }: N
 
 const members = z.record(z.string(), z.unknown())
 
-/** As npm would write it. */
-function lockfilePiece(text: string, consumer: string): Piece {
+/** Adds the workspace to the lockfile, as npm would write it. */
+function lockfileChange(text: string, consumer: string): FileChange {
   const lockfile = members.parse(JSON.parse(text))
   const before = members.parse(lockfile.packages)
   const packages = {
@@ -147,7 +147,7 @@ function lockfilePiece(text: string, consumer: string): Piece {
   return { file: 'package-lock.json', from: text, to }
 }
 
-function patternPiece(file: string, queue: string): Piece {
+function patternChange(file: string, queue: string): FileChange {
   const all = Object.keys(queues).join('|')
   return { file, from: all, to: `${all}|${queue}` }
 }

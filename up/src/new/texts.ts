@@ -1,4 +1,4 @@
-// First versions of what only a developer can write: the message schema, the handler, and its first test.
+// First versions of the files that a developer must complete: the message schema, the handler, and its first test.
 
 export interface Names {
   /** `adjust_quantity` */

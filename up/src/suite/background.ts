@@ -1,4 +1,4 @@
-// A suite in the background. Its supervisor has its own process and session, and reports the start to its parent.
+// A suite in the background. Its supervisor has its own process and session, and reports its startup to its parent.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { ownScreen, showOn } from './display.ts'
@@ -52,7 +52,7 @@ export async function startInBackground(
   })
 }
 
-/** The main function of a background supervisor. Writes its messages to its log, and during the start also sends them to the parent. */
+/** The main function of a background supervisor. Writes its messages to its log, and during startup also sends them to the parent. */
 export async function superviseInBackground(suite: Suite): Promise<void> {
   const screen = ownScreen()
   const show = showOn({ write: (text) => screen.write(dated(text)) }, nameWidth(suite))

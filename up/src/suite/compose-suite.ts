@@ -18,8 +18,8 @@ const ASKED_WITHIN_MS = 15_000
 const ENDS_BY_ITSELF = ['accounts', 'migrate']
 
 /**
- * How to run the suite. The first rule that applies: as the environment says; as processes if a local suite has data; with
- * docker compose if an engine and compose respond; as processes.
+ * Selects how the suite runs. The first matching rule applies: the mode that the environment sets; processes if a local
+ * suite has data; docker compose if an engine and compose respond; otherwise processes.
  */
 export async function suiteMode(environment: NodeJS.ProcessEnv, directory: string): Promise<Mode> {
   const forced = modeByEnvironment(environment)

@@ -92,7 +92,7 @@ async function startOurServers(
   onProgress: (text: string) => void,
 ): Promise<SuiteServers> {
   try {
-    // Not Docker: with a Docker engine, the whole suite runs in containers (compose-suite.ts).
+    // The mode is never Docker here: with a Docker engine, the whole suite runs in containers (compose-suite.ts).
     const servers = await startServers({ directory, mode: modeByEnvironment(environment) ?? 'local', onProgress })
     if (servers.mode !== 'local') return servers
     return { ...servers, accountOf: await prepareAccounts(directory, servers) }

@@ -18,7 +18,7 @@ const LEVEL_NAMES: Record<number, string> = {
   60: 'FATAL',
 }
 
-/** Members that are not shown among the others. They are already part of the text, or identify the service, as the prefix does. */
+/** Members that are not shown with the others, because the text already contains them or the prefix names the service. */
 const KNOWN = new Set(['level', 'time', 'message', 'msg', 'pid', 'hostname', 'name', 'service'])
 
 /** The prefix of a forwarded line: `consumer_one | `. */

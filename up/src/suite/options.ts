@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 
 type Flags = Record<string, string>
 
-/** The `flags` that are set. For `--help` or wrong arguments, prints the usage and returns the exit code. */
+/** Returns the `flags` that are set. For `--help` or wrong arguments, prints the usage and returns the exit code. */
 export function readFlags(
   command: string,
   args: readonly string[],

@@ -26,7 +26,7 @@ export class StepFailed extends Error {
   }
 }
 
-/** A stop was requested during the start. */
+/** A stop was requested during startup. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted'
 }

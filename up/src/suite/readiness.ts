@@ -8,7 +8,7 @@ const CHECK_EVERY_MS = 150
 
 const notReadyAnswer = z.object({ reasons: z.array(z.string()).nonempty() })
 
-/** The reason that a service reports during its start. */
+/** The reason that a service reports during startup. */
 const STARTING = 'the service is starting'
 
 export interface Readiness {
@@ -48,7 +48,7 @@ export async function waitForAnswer(url: string, deadlineMs: number, signal: Abo
       const answer = await fetch(url, { signal: AbortSignal.timeout(RESPONSE_TIMEOUT_MS) })
       const text = oneLine(await answer.text())
       status = answer.status
-      return status === 200 || status === 401 ? undefined : `GET ${url} answers ${answer.status} ${text}`
+      return status === 200 || status === 401 ? undefined : `GET ${url} returned ${answer.status} ${text}`
     } catch (error) {
       return `GET ${url}: ${error instanceof Error ? error.message : String(error)}`
     }

@@ -100,7 +100,7 @@ async function startAll(suite: Suite, report: Report, stop: AbortSignal, record:
   await runStep(report, 'health check', async () => {
     const url = `${suite.http}/healthcheck`
     const status = await waitForAnswer(url, suite.readyMs, stop)
-    return { text: `GET ${url} answers ${status}${status === 401 ? ' without an API key' : ''}`, value: undefined }
+    return { text: `GET ${url} returned ${status}${status === 401 ? ' without an API key' : ''}`, value: undefined }
   })
 }
 

@@ -26,7 +26,7 @@ function addresses(servers: Pick<SuiteServers, 'rabbitmq' | 'mysql'>): Record<st
   return Object.fromEntries(all.filter(([variable]) => !credential.test(variable)))
 }
 
-/** `base` and `ours`. Variables of npm are removed, and `ours` replaces a variable of `base` together with its `_FILE` variant. */
+/** Merges `base` and `ours`. Variables of npm are removed, and `ours` replaces a variable of `base` together with its `_FILE` variant. */
 export function serviceEnvironment(base: NodeJS.ProcessEnv, ours: Record<string, string>): NodeJS.ProcessEnv {
   const withoutFile = (name: string) => name.replace(/_FILE$/, '')
   const decided = new Set(Object.keys(ours).map(withoutFile))

@@ -1,19 +1,16 @@
 // The environment variables that `up` reads.
+import { services } from '@ims/accounts/suite'
+import { PORT_MAX, port, whole } from '@ims/runtime/variables'
 import { z } from 'zod'
 import { StepFailed } from './progress.ts'
 
-const portText = (initial: string) =>
-  z
-    .string()
-    .regex(/^\d{1,5}$/, 'a port is a whole number')
-    .default(initial)
-    .transform(Number)
-    .pipe(z.int().min(1).max(65_535))
+/** Each service after the first uses the next port. */
+const ADMIN_PORT_BASE_MAX = PORT_MAX - services.length + 1
 
 const settings = z.object({
-  PORT: portText('5000'),
+  PORT: port.default(5000),
   /** The producer's admin port. The consumers use the next four. */
-  ADMIN_PORT_BASE: portText('9090').pipe(z.int().max(65_531)),
+  ADMIN_PORT_BASE: whole(1, ADMIN_PORT_BASE_MAX).default(9090),
   /** The services' own timeout for the work in flight at shutdown. */
   SHUTDOWN_TIMEOUT_MS: z.string().regex(/^\d+$/, 'must be a whole number').default('20000').transform(Number),
   /** The directory for state, logs and data. `.local/up` in the repository when omitted. */

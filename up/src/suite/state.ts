@@ -1,11 +1,10 @@
 // The state file. It names the processes of the supervisor and their states, for `down`, `status` and a later `up`.
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { portNumber as port } from '@ims/runtime/variables'
 import { processIdentity } from 'testkit/processes/process-identity'
 import { isCopy } from 'testkit/servers/place'
 import { z } from 'zod'
-
-const port = z.int().min(1).max(65_535)
 
 export const rabbitmqAddress = z.object({
   host: z.string(),

@@ -100,7 +100,7 @@ async function seen(
 async function askServer(name: string, { rabbitmq, mysql }: SuiteState): Promise<Readiness> {
   const [where, ask] = name === 'MySQL' ? ([mysql, mysqlVersion] as const) : ([rabbitmq, rabbitmqVersion] as const)
   if (where === null || (await ask(where.host, where.port)) !== undefined) return { state: 'ready', reason: '' }
-  return { state: 'not-ready', reason: `${where.host}:${where.port} does not answer` }
+  return { state: 'not-ready', reason: `${where.host}:${where.port} does not respond` }
 }
 
 function summaryOf(phase: string, allReady: boolean, http: string): string {

@@ -1,4 +1,4 @@
-// Supervises one process, a service or a server. When it exits, this is reported and it is restarted. The pauses between restarts grow.
+// Supervises one process, a service or a server. Reports each exit, and restarts the process after a pause that grows with each restart.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Child, Exit } from './child.ts'
 import type { ProcessState } from './state.ts'
@@ -27,7 +27,7 @@ export interface Supervisable {
   launch(changed: () => void): Child
 }
 
-/** The pause before the restart after this many deaths in a row (1, 2, …). */
+/** The pause before a restart. `deaths` is the number of exits in a row (1, 2, …). */
 export function restartDelayMs(policy: RestartPolicy, deaths: number, exit: Pick<Exit, 'code'>): number {
   if (exit.code === EXIT_CONFIG) return policy.longestMs
   return Math.min(policy.longestMs, policy.firstMs * 2 ** Math.min(deaths - 1, 30))

@@ -1,4 +1,4 @@
-// RabbitMQ or MySQL as a supervised process. It may be the child of another process, so its end is detected by polling.
+// RabbitMQ or MySQL as a supervised process. It may be the child of another process, so its exit is detected by polling.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isAlive, type ProcessIdentity } from 'testkit/processes/process-identity'
 import type { ServerProcess } from 'testkit/servers/servers'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Records the current state of the overlay's objects: how each was applied, and for workloads the pod template and its revision.
+# Records the current state of the overlay's objects: the applied configuration, and for workloads the pod template and its revision.
 # The rollback uses this record. It omits Secrets, which must not be stored in files, and Jobs, which cannot be changed.
 set -euo pipefail
 : "${RENDERED:?}" "${NAMESPACE:?}"

@@ -6,7 +6,7 @@ class Images implements Serializable {
 
     private static final long serialVersionUID = 1L
 
-    /** Why a tag cannot be deployed. Empty when it can. The build job pushes full commit ids only. */
+    /** Returns why a tag cannot be deployed, or an empty text if it can. The build job pushes full commit ids only. */
     static String tagObjection(String tag) {
         if (tag ==~ /[0-9a-f]{40}/) {
             return ''
@@ -15,7 +15,7 @@ class Images implements Serializable {
             "it is '${tag ?: ''}'"
     }
 
-    /** Why this is not a registry. Empty when it is one: a host with an optional port and path. */
+    /** Returns why this is not a registry (a host with an optional port and path), or an empty text if it is one. */
     static String registryObjection(String registry) {
         if (registry ==~ /[a-z0-9][a-z0-9.-]*(:[0-9]+)?(\/[a-z0-9._-]+)*/) {
             return ''

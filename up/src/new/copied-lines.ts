@@ -1,7 +1,7 @@
 // Copies the lines and paragraphs about one service with the names replaced, so that no template can become outdated.
-import type { Piece } from './piece.ts'
+import type { FileChange } from './file-change.ts'
 
-export interface Likeness {
+export interface CopiedService {
   /** The service whose lines are copied. */
   readonly of: string
   /** The service after whose lines the copies are inserted. */
@@ -18,7 +18,7 @@ export const namesOf = (service: string): readonly [string, string] => [service,
  * paragraphs or, where no equivalent paragraph exists, the consecutive lines that name the service. Text without any
  * equivalent about `after` is not copied. Paragraphs end with an empty line or with `---`.
  */
-export function likeLines(file: string, text: string, { of, after, rename }: Likeness): Piece[] {
+export function copiedLines(file: string, text: string, { of, after, rename }: CopiedService): FileChange[] {
   const paragraphs = text.split(/^(?:---)?\n/m)
   const asAfter = (part: string) => renamed(part, of, after)
   return paragraphs.flatMap((paragraph) => {
@@ -26,16 +26,23 @@ export function likeLines(file: string, text: string, { of, after, rename }: Lik
     const wanted = asAfter(paragraph)
     const [head = ''] = wanted.split('\n')
     const begins = (other: string) => names(firstLine(paragraph), of) && firstLine(other) === head
-    const like = paragraphs.find((other) => other !== paragraph && (other === wanted || begins(other)))
-    if (like === undefined) return runsOf(paragraph, of).flatMap((run) => afterRun(file, text, run, asAfter, rename))
+    const equivalent = paragraphs.find((other) => other !== paragraph && (other === wanted || begins(other)))
+    if (equivalent === undefined)
+      return runsOf(paragraph, of).flatMap((run) => afterRun(file, text, run, asAfter, rename))
     const separator = text.includes('\n---\n') ? '---\n' : '\n'
     const copy = rename(paragraph)
-    return [{ file, from: like, to: `${like.endsWith('\n') ? like : `${like}\n`}${separator}${copy}` }]
+    return [
+      {
+        file,
+        from: equivalent,
+        to: `${equivalent.endsWith('\n') ? equivalent : `${equivalent}\n`}${separator}${copy}`,
+      },
+    ]
   })
 }
 
 /** Inserts `name` after `after` in each list on one line: `[a, b]`, `['a', 'b']`, `a & b`. */
-export function inLists(file: string, text: string, after: string, name: string): Piece[] {
+export function inLists(file: string, text: string, after: string, name: string): FileChange[] {
   return text.split('\n').flatMap((line) => {
     const to = line.replace(new RegExp(`([,&] )(["']?)${after}\\2(?![\\w-])`), `$&$1$2${name}$2`)
     return to === line ? [] : [{ file, from: `${line}\n`, to: `${to}\n` }]
@@ -48,7 +55,7 @@ function afterRun(
   run: readonly string[],
   asAfter: (line: string) => string,
   rename: (line: string) => string,
-): Piece[] {
+): FileChange[] {
   const lines = text.split('\n')
   const [first = ''] = run
   // In a table row, only the first cell must match.

@@ -1,9 +1,9 @@
-// A piece: one change of one file, as text. All changes are computed before the first file is written.
+// Text changes of files. All changes are computed before the first file is written.
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
 /** `file` is a path below the root. Without `from` the file is new, otherwise every `from` in it becomes `to`. */
-export interface Piece {
+export interface FileChange {
   readonly file: string
   readonly from?: string
   readonly to: string
@@ -14,10 +14,10 @@ export class NotPossible extends Error {
   readonly exitCode = 1
 }
 
-/** The new text of every changed file, by path. Throws NotPossible when a piece does not match the current files. */
-export function textsAfter(root: string, pieces: readonly Piece[]): Map<string, string> {
+/** The new text of every changed file, by path. Throws NotPossible when a change does not match the current files. */
+export function textsAfter(root: string, changes: readonly FileChange[]): Map<string, string> {
   const texts = new Map<string, string>()
-  for (const { file, from, to } of pieces) {
+  for (const { file, from, to } of changes) {
     const path = join(root, file)
     if (from === undefined && existsSync(path)) throw new NotPossible(`${file} exists already`)
     const text = texts.get(file) ?? (from === undefined ? '' : readFileSync(path, 'utf8'))
