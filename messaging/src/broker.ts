@@ -28,7 +28,7 @@ export interface Subscription {
   close(): Promise<void>
 }
 
-/** Why the handler's dependency cannot be used, in one sentence. Undefined when it can. */
+/** Resolves with the reason why the handler's dependency cannot be used, in one sentence, or with undefined if it can. */
 export type Dependency = () => Promise<string | undefined>
 
 /** The current counts of a queue. */
@@ -219,7 +219,7 @@ class RabbitmqBroker implements Broker {
     })
     this.#subscriptions.push(consumer)
     this.#service.explainStart?.(() => consumer.notReady())
-    // Learned here, because only a process that consumes sends replies.
+    // Not in the constructor, because only a process that consumes sends replies.
     this.#nodeLearned ??= this.#addresses.learnNode(this.#replying)
     await consumer.subscribed(this.#service.stopping)
     await this.#nodeLearned

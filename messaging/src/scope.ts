@@ -1,4 +1,4 @@
-// A scope limits waits: by a signal, a deadline and a clock. A simulation supplies its own clock.
+// A scope limits waits by a signal and a deadline. It also has the clock, because a simulation supplies its own.
 import { newMessageId } from './message-id.ts'
 import type { Service } from './service.ts'
 
@@ -41,7 +41,7 @@ const systemClock: Clock = {
 export const clockOf = ({ clock = systemClock }: Pick<Service, 'clock'>): Clock => clock
 
 /** If a timer fires this late, the process was suspended or busy. */
-const STOOD_STILL_MS = 100
+const SUSPENDED_MIN_MS = 100
 
 /** Milliseconds before attempt number `attempt` (1, 2, …): 100 ms, doubled each time up to `maxMs`. Half of the pause is random. */
 export function backoffMs(attempt: number, maxMs: number, random: () => number): number {
@@ -145,9 +145,9 @@ export function whenLate(clock: Clock, ms: number, late: () => void, givenBackMa
     clear = clock.afterRead(late)
   }
   let clear = clock.after(ms, () => {
-    const stoodStillMs = clock.nowMs() - due
-    if (stoodStillMs < STOOD_STILL_MS) judge()
-    else clear = clock.after(Math.min(stoodStillMs, givenBackMaxMs), judge)
+    const suspendedMs = clock.nowMs() - due
+    if (suspendedMs < SUSPENDED_MIN_MS) judge()
+    else clear = clock.after(Math.min(suspendedMs, givenBackMaxMs), judge)
   })
   return () => clear()
 }

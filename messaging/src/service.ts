@@ -11,7 +11,7 @@ export type Connect = (
   socketOptions: { readonly signal: AbortSignal; readonly clientProperties: { readonly connection_name: string } },
 ) => Promise<ChannelModel>
 
-/** The limits of the buffers. The memory budget of runtime implements it. */
+/** The limits of the buffers. The memory budget of runtime implements this interface. */
 export interface Memory {
   /**
    * The maximum number of units of `costBytes` in the buffer: the configured number, or as many as fit, up to

@@ -16,7 +16,7 @@ import { DIRECT_REPLY_TO, ERROR_HEADER, HEARS_REFUSALS_HEADER, isReplyAddress, r
 import type { CommandOptions, CommandReply, Reply } from './outgoing/requester.ts'
 import type { Service } from './service.ts'
 
-/** RabbitMQ's default. */
+/** The default frame_max of RabbitMQ. */
 const FRAME_MAX = 131_072
 
 /** A service that logs nothing, counts nothing and is not stopping. */
@@ -73,7 +73,7 @@ export class InMemoryRabbitmq {
     }
   }
 
-  /** Puts bytes on a queue, like any peer can. Throws NotAccepted if the queue does not exist. */
+  /** Puts bytes on a queue, as any peer can. Throws NotAccepted if the queue does not exist. */
   put({ queue, content, properties }: Envelope): void {
     const message = asMessage(queue, content, properties)
     const reply = this.#replies.get(queue)
@@ -143,7 +143,7 @@ export class InMemoryRabbitmq {
   ): Promise<Reply<T>> {
     const message = await this.#ask(query, body, options.deadlineMs, { headers: options.headers ?? {} })
     const headers: Record<string, unknown> = message.properties.headers ?? {}
-    if (headers[ERROR_HEADER] !== undefined) throw new BadReply(`${query.queue} answered with an error`)
+    if (headers[ERROR_HEADER] !== undefined) throw new BadReply(`${query.queue} replied with an error`)
     const parsedBody = (): T => {
       const parsed = parseJson(message.content)
       const { data, error } = query.reply.safeParse(parsed.ok ? parsed.value : undefined)

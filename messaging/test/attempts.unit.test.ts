@@ -105,7 +105,7 @@ describe('attemptAll', () => {
     expect(calls.length).toBeGreaterThan(20)
     expect(warned).toEqual([
       'could not apply messages, looking for the cause: a bug',
-      'could not apply messages, it failed alone while others succeeded: a bug',
+      'could not apply messages, one failed alone while others succeeded: a bug',
     ])
   })
 

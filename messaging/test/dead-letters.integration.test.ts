@@ -134,7 +134,7 @@ describe('dead letters', () => {
       expect(await first.window()).toHaveLength(1)
       await expect(browse()).rejects.toMatchObject({
         trouble: 'busy',
-        message: expect.stringContaining('somebody else is reading create_item.dead-letter'),
+        message: expect.stringContaining('create_item.dead-letter is in use by another reader'),
       })
       await expect(desk.redrive(QUEUE, ALL)).rejects.toMatchObject({ trouble: 'busy' })
       expect(await allOf(first)).toEqual(ids(1, 100))

@@ -270,7 +270,7 @@ describe('messaging under faults', () => {
     const letters = async () => (await channel.checkQueue(deadLetterQueue(queue))).messageCount
     await eventually(async () => expect(await letters()).toBe(2_000))
     await eventually(() => expect(service.value('messages_held', { queue })).toBe(0))
-    const over = new RegExp(`^no message of ${queue} waits for its dead letter any more, after `)
+    const over = new RegExp(`^no message of ${queue} waits to be dead-lettered any more, after `)
     await eventually(() =>
       expect(about('info').filter(({ message }) => over.test(message))).toMatchObject([
         // Depends on how many messages had arrived when the first batch started.

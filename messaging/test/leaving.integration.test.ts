@@ -102,7 +102,7 @@ describe('a consumer whose dependency is down', () => {
     await eventually(() => {
       expect(subscription.notReady()).toBeUndefined()
       expect(logged).toContainEqual(
-        expect.stringMatching(/^holding messages of leaving_\d+_\d+ is over after \d+\.\d s$/),
+        expect.stringMatching(/^messages of leaving_\d+_\d+ are no longer held, after \d+\.\d s$/),
       )
       expect(logged.at(-1)).toBe('batch handled')
     })

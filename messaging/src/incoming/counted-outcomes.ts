@@ -3,7 +3,7 @@ import { type Contract, outcomesOf } from '../contract.ts'
 import type { Outcome } from '../handler.ts'
 import type { Meter } from '../service.ts'
 
-/** The values of the label `outcome` for this contract, from its schema, so that a handler cannot create unlimited series. */
+/** The values of the label `outcome` for this contract. They come from its schema, because a handler may return any text. */
 export function countedOutcomes(contract: Contract): readonly string[] {
   if (contract.kind === 'query') return ['answered']
   const outcomes = outcomesOf(contract)
