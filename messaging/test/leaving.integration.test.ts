@@ -108,7 +108,7 @@ describe('a consumer whose dependency is down', () => {
     })
   })
 
-  it('logs why it does not consume, repeatedly, but logs only once that it left the queue', async () => {
+  it('logs repeatedly why it does not consume, but logs only once that it left the queue', async () => {
     warned.length = 0
     // The clock runs 100 times as fast.
     const clock = { ...clockOf({}), nowMs: () => 100 * performance.now() }

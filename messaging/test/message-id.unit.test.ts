@@ -1,4 +1,4 @@
-// Message ids.
+// New and derived message ids.
 import { describe, expect, it } from '@jest/globals'
 import { validate, version } from 'uuid'
 import { derivedMessageId, newMessageId } from '../src/message-id.ts'
