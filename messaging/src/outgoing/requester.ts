@@ -124,7 +124,7 @@ export class Requester {
       .catch((error: Error) => this.#waiting.get(correlationId)?.reject(error))
     const message = await reply
     this.#service.meter.observe('rpc_duration_seconds', (this.#clock.nowMs() - since) / 1000, { queue: query.queue })
-    return replyIn(query, message)
+    return queryReplyIn(query, message)
   }
 
   /**
@@ -274,7 +274,8 @@ export function commandReplyIn<Result>(schema: z.ZodType<Result>, message: Messa
   return { kind: 'applied', result: result.data, ...(isRepeated ? { repeated: true } : {}) }
 }
 
-function replyIn<T>(query: Query<T>, { content, properties }: Message): Reply<T> {
+/** The reply to a query. Throws BadReply for an error reply. The body is parsed when it is used. */
+export function queryReplyIn<T>(query: Query<T>, { content, properties }: Message): Reply<T> {
   const headers: Record<string, unknown> = properties.headers ?? {}
   if (headers[ERROR_HEADER] !== undefined)
     throw new BadReply(`${query.queue} replied with an error: ${legible(content.toString())}`)
