@@ -62,12 +62,12 @@ export interface Broker {
   ): Promise<Subscription>
   /**
    * The queues of `contracts` that have no consumer, including queues that do not exist.
-   * @throws Misconfigured, or another Error if the broker cannot be asked, for example after a lost connection
+   * @throws Misconfigured, or another Error if the request to the broker fails, for example because the connection is lost
    */
   withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]>
   /**
    * The counts of each queue of `contracts`. Reads no message. A queue that does not exist counts as empty.
-   * @throws Misconfigured, or another Error if the broker cannot be asked, for example after a lost connection
+   * @throws Misconfigured, or another Error if the request to the broker fails, for example because the connection is lost
    */
   queueStates(contracts: readonly Contract[]): Promise<readonly QueueState[]>
   notReady(): string | undefined
@@ -81,7 +81,7 @@ export interface BrokerRole {
 }
 
 /**
- * Connects to the broker and retries without a time limit, so that processes can start in any order. Lost connections are
+ * Connects to the broker and retries without a time limit, because processes may start in any order. Lost connections are
  * reopened.
  * @throws Misconfigured if a queue on the broker differs from our declaration; another Error if `service.stopping`
  * aborts.
@@ -104,7 +104,7 @@ export async function openBroker(config: RabbitmqConfig, service: Service, role:
 }
 
 /**
- * Waits until each contract's queue has a consumer. Logs which queues have none, or why the broker cannot be asked.
+ * Waits until each contract's queue has a consumer. Logs which queues have none, or why the broker cannot be queried.
  * Waits at most `maxMs`, because a consumer leaves its queue while its database is down, and the queue still accepts
  * messages.
  * @throws Misconfigured when no retry can help; an Error when `stopping` aborts

@@ -85,7 +85,7 @@ export const item = z.object({
   sku,
   name: text(fresh(100)),
   label: text(fresh(LABEL_MAX)),
-  /** An amount of money that DECIMAL(15,4) holds exactly. */
+  /** An amount of money that DECIMAL(15,4) represents exactly. */
   price: number(toPrice, PRICE_MAX),
   quantity: number(toWhole, QUANTITY_MAX),
 })
@@ -197,11 +197,11 @@ export const messageQuestion = z.object({ id: z.string().min(1).max(255) })
 export const messageStatus = query('message_status', {
   body: messageQuestion,
   reply: z.object({ verdicts: z.array(recordedVerdict), remembersSince: z.string().nullable() }),
-  // Each request reads 63 keys of the inbox.
+  // Each request reads 63 keys of the inbox, so the number per call is limited.
   togetherMax: 20,
 })
 
-/** The queues of the Python suite. A service that starts beside it can expect consumers on these. */
+/** The queues of the Python suite. The producer waits for consumers of these only, because Python consumers serve no others. */
 export const seedContracts = [healthcheck, createItem, stockManagement, orderProcessing] as const
 
 export const contracts = [...seedContracts, stockAdjustment, movements, messageStatus] as const

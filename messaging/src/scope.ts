@@ -4,7 +4,7 @@ import type { Service } from './service.ts'
 
 /** Time and random numbers, as one process sees them. */
 export interface Clock {
-  /** Milliseconds since an arbitrary moment. Never goes back. */
+  /** Milliseconds since an arbitrary moment. Never decreases. */
   nowMs(): number
   /** The wall-clock time, which may jump. */
   date(): Date
@@ -12,7 +12,7 @@ export interface Clock {
   after(ms: number, due: () => void): () => void
   /** Calls `turned` after the event loop has read the sockets, unless the returned function is called first. */
   afterRead(turned: () => void): () => void
-  /** At least 0 and less than 1. */
+  /** A random number of at least 0 and less than 1. */
   random(): number
   /** A new UUIDv7 (RFC 9562). */
   uuid(): string

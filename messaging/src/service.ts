@@ -28,7 +28,7 @@ export interface Memory {
 export interface Service extends RuntimeService {
   /** The memory budget of the process. If omitted, each buffer has its configured or default limit. */
   readonly memory?: Memory
-  /** The system clock and amqplib's `connect` if omitted. A simulation supplies its own. */
+  /** If omitted, the system clock and amqplib's `connect` are used. A simulation supplies its own. */
   readonly clock?: Clock
   readonly connect?: Connect
 }

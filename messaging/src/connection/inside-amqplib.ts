@@ -108,7 +108,7 @@ export function watchConnections(prototype: Internal): void {
   prototype.open = function (fields, opened) {
     this.on('error', (error) => end(this, error ?? new Error('the connection failed')))
     this.on('close', (error) => end(this, error ?? new Error('the connection is closed')))
-    // If the broker has already closed it, the broker's reason is more precise than the error of amqplib.
+    // If the broker has already closed the connection, the broker's reason is more precise than the error of amqplib.
     open.call(this, fields, (error, ok) => opened(ends.get(this) ?? error, ok))
   }
 

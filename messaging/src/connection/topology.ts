@@ -29,7 +29,7 @@ export async function onThrowAwayChannel<T>(
         'the broker allows too few channels on a connection. Set channel_max in its configuration to 16 or more.',
       )
     })
-    channel.on('error', () => {}) // the call that caused it rejects with the same error
+    channel.on('error', () => {}) // The call that caused the error rejects with it.
     try {
       return await work(channel)
     } finally {

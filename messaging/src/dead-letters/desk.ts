@@ -84,7 +84,7 @@ export interface Worked {
   readonly seenReasons: ReadonlyMap<string, number>
   /** The number of other messages that may be on their queue: the broker did not confirm them, and their dead letters are kept. */
   readonly maybeSent: number
-  /** Why it ended before all dead letters were read. An error is a failure. The other values were requested by the caller. */
+  /** Why the operation ended before all dead letters were read. An error is a failure. The other values were requested by the caller. */
   readonly stopped?: 'limit' | 'interrupted' | DeadLettersUnavailable
   /**
    * The outcomes of the redriven messages. A dead letter that was the copy of another one is counted in `done` but not here.
@@ -139,7 +139,7 @@ export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLe
         let outcomes: Promise<Outcomes> | undefined
         try {
           const done = await worked(reader, choice, options, republisher)
-          // Not awaited here, so that the next operation can start.
+          // Not awaited here, because the next operation need not wait for the outcomes.
           outcomes = republisher?.outcomes()?.finally(() => republisher.close())
           return outcomes === undefined ? done : { ...done, outcomes }
         } finally {

@@ -127,7 +127,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
         if (part.length === 1 && isDependencyDown(error)) transientInARow += 1
         const isDown = part === first && isDependencyDown(error)
         if (isDown || transientInARow >= TRANSIENT_MAX) break
-        // Reported now, because each of the other attempts may take one lock wait.
+        // Reported now, because each further attempt may wait for a lock.
         if (part === first && isContended(error)) this.#reportTrouble(error, attempt)
         else if (part === first && part.length > 1) this.#warn(error, attempt, part, 'looking for the cause')
         if (part.length > 1) parts.unshift(...inParts(part, isTransient(error) ? 1 : Math.ceil(part.length / 2)))

@@ -77,7 +77,7 @@ export class Consumer<Body, Result> {
   #away: Promise<void> | undefined
   /** How many times the consumer has left the queue since a message was last applied. */
   #timesAway = 0
-  /** The prefetch of the next subscription: small after the consumer had left the queue, until one message was applied. */
+  /** The prefetch of the next subscription: small after the consumer has left the queue, until one message has been applied. */
   #takes: number
   /** When the handler last returned an outcome, by the clock. */
   #lastReportedMs = Number.NEGATIVE_INFINITY
@@ -230,7 +230,7 @@ export class Consumer<Body, Result> {
   }
 
   /**
-   * Handles commands one batch at a time, so that the messages of a queue keep their order. Queries change nothing, so
+   * Handles commands one batch at a time, because the messages of a queue must keep their order. Queries change nothing, so
    * several batches of them run at the same time.
    */
   #startWork(): void {
@@ -325,7 +325,7 @@ export class Consumer<Body, Result> {
     service.meter.observe('batch_duration_seconds', (this.#stop.clock.nowMs() - since) / 1000, { queue })
     if (unreported !== undefined && this.#lastReportedMs < since) await this.#goAway(unreported)
     else {
-      // Some were applied, so the dependency is up, and the failure of the others may be temporary.
+      // Some messages were applied, so the dependency is up, and the failure of the others may be temporary.
       this.#inFlight.leave('requeue', unreported?.items ?? [])
       this.#setTrouble(undefined)
       if (readable.length > 0) this.#backToNormal()

@@ -1,4 +1,4 @@
-// Counts the outcomes of a batch, with one call of the meter for each outcome instead of each message.
+// Counts the outcomes of a batch. Calls the meter once for each outcome, not once for each message.
 import { type Contract, outcomesOf } from '../contract.ts'
 import type { Outcome } from '../handler.ts'
 import type { Meter } from '../service.ts'

@@ -35,7 +35,7 @@ export interface Held<Body = unknown> {
 export type Readable<Body> = Held<Body> & { readonly read: Delivery<Body> }
 
 export class InFlight<Body> {
-  /** In the order of arrival. Counts and sums are computed from this set. */
+  /** All messages, in the order of arrival. Counts and sums are computed from this set. */
   readonly #all = new Set<Held<Body>>()
   readonly #queue: string
   readonly #meter: Meter

@@ -177,7 +177,7 @@ export class OutcomeReporter<Body, Result> {
     return (await addresses.isSafe(message.properties.replyTo, scope)) ? replyTo(contract, message, outcome) : undefined
   }
 
-  /** Publishes the dead letter until the broker has confirmed it. Resolves with false if the session or the consumer ends first. */
+  /** Publishes the dead letter, and retries until the broker has confirmed it. Resolves with false if the session or the consumer ends first. */
   async #publishDeadLetter(held: Held<Body>, refused: Refused): Promise<boolean> {
     const { contract, publisher, config, service, scope } = this.#parts
     const { message, session } = held

@@ -31,7 +31,7 @@ export class WorkLog {
     }
   }
 
-  /** Called when messages are held. The next success of the handler ends this, and is logged. */
+  /** Called when messages are held. When the handler succeeds again, the end of the hold is logged. */
   holding(): void {
     this.#holdingSinceMs ??= this.#clock.nowMs()
   }

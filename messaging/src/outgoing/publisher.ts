@@ -92,8 +92,8 @@ export class Publisher {
   }
 
   /**
-   * Publishes a message of `contract`, persistent, with a new messageId (UUIDv7, RFC 9562) unless it has one, and resolves
-   * once the broker has confirmed that it is stored.
+   * Publishes a persistent message of `contract`, and resolves once the broker has confirmed that it is stored. If
+   * `properties` has no messageId, the message gets a new one (UUIDv7, RFC 9562).
    * @throws NotAccepted (not stored) or OutcomeUnknown (maybe stored: not confirmed in time, nacked, or the connection was lost).
    * @example
    * ```ts
