@@ -213,7 +213,7 @@ describe('attemptAll', () => {
     expect(kinds(await outcomes)).toEqual(['refused', 'refused', 'refused', 'refused', 'refused', 'applied'])
   })
 
-  it('refuses messages that others prove to be bad, even after the hold time', async () => {
+  it('refuses messages that fail alone while another one succeeds, even after the hold time', async () => {
     let skippedMs = 0
     const clock = { ...clockOf(quietService), nowMs: () => performance.now() + skippedMs }
     const judge = (id: string) => {

@@ -193,7 +193,7 @@ describe('dead letters', () => {
       }
     })
 
-    it('starts with a window of one message, and keeps windows below the byte limit when large messages follow small ones', async () => {
+    it('starts with a window of one message, and keeps windows within the byte limit when large messages follow small ones', async () => {
       const bytes = (number: number) => (number < 100 || number % 10 > 0 ? 100 : 500_000)
       for (let number = 0; number < 200; number += 1)
         peer.channel.sendToQueue(DEAD, Buffer.alloc(bytes(number), 'x'), {
@@ -226,7 +226,7 @@ describe('dead letters', () => {
       await reader.close()
     })
 
-    it('shows nothing for an empty queue, and rejects with the name of a queue that does not exist', async () => {
+    it('shows nothing for an empty queue, and rejects with an error that names a missing queue', async () => {
       expect(await browse()).toEqual([])
       await peer.channel.deleteQueue(DEAD)
       await expect(browse()).rejects.toMatchObject({
