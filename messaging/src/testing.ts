@@ -12,7 +12,13 @@ import { readMessage } from './incoming/read-message.ts'
 import { replyTo } from './incoming/reply-envelope.ts'
 import type { Envelope } from './outgoing/publisher.ts'
 import { DIRECT_REPLY_TO, HEARS_REFUSALS_HEADER, isReplyAddress } from './outgoing/reply.ts'
-import { type CommandOptions, type CommandReply, commandReplyIn, queryReplyIn, type Reply } from './outgoing/requester.ts'
+import {
+  type CommandOptions,
+  type CommandReply,
+  commandReplyIn,
+  queryReplyIn,
+  type Reply,
+} from './outgoing/requester.ts'
 import type { Service } from './service.ts'
 
 /** The default frame_max of RabbitMQ. */

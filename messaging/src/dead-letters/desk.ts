@@ -117,7 +117,8 @@ export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLe
     })
     await withDeadline(clockOf(service), before, TURN_WAITS_MAX_MS, 'a turn').catch(() => {
       void before.then(done)
-      const sentence = 'another operation on dead letters is running in this process: wait until it has finished, and try again'
+      const sentence =
+        'another operation on dead letters is running in this process: wait until it has finished, and try again'
       throw new DeadLettersUnavailable('busy', sentence)
     })
     try {

@@ -202,7 +202,10 @@ class Reader implements DeadLetterReader {
     })
     await withDeadline(this.#clock, arrival, SILENT_MAX_MS, 'the next message').catch(() => {
       const missing = `${this.#queue} delivers fewer messages than it had at the start`
-      throw new DeadLettersUnavailable('busy', `${missing}: another client consumes or purges it. Run the command again`)
+      throw new DeadLettersUnavailable(
+        'busy',
+        `${missing}: another client consumes or purges it. Run the command again`,
+      )
     })
   }
 
