@@ -28,7 +28,7 @@ export interface Subscription {
   close(): Promise<void>
 }
 
-/** Why the handler's dependency cannot be used, in one sentence. Undefined when it can. */
+/** Resolves with the reason why the handler's dependency cannot be used, in one sentence, or with undefined if it can. */
 export type Dependency = () => Promise<string | undefined>
 
 /** The current counts of a queue. */
@@ -62,12 +62,12 @@ export interface Broker {
   ): Promise<Subscription>
   /**
    * The queues of `contracts` that have no consumer, including queues that do not exist.
-   * @throws Misconfigured, or another Error if the broker cannot be asked, for example after a lost connection
+   * @throws Misconfigured, or another Error if the request to the broker fails, for example because the connection is lost
    */
   withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]>
   /**
    * The counts of each queue of `contracts`. Reads no message. A queue that does not exist counts as empty.
-   * @throws Misconfigured, or another Error if the broker cannot be asked, for example after a lost connection
+   * @throws Misconfigured, or another Error if the request to the broker fails, for example because the connection is lost
    */
   queueStates(contracts: readonly Contract[]): Promise<readonly QueueState[]>
   notReady(): string | undefined
@@ -81,7 +81,7 @@ export interface BrokerRole {
 }
 
 /**
- * Connects to the broker and retries without a time limit, so that processes can start in any order. Lost connections are
+ * Connects to the broker and retries without a time limit, because processes may start in any order. Lost connections are
  * reopened.
  * @throws Misconfigured if a queue on the broker differs from our declaration; another Error if `service.stopping`
  * aborts.
@@ -104,7 +104,7 @@ export async function openBroker(config: RabbitmqConfig, service: Service, role:
 }
 
 /**
- * Waits until each contract's queue has a consumer. Logs which queues have none, or why the broker cannot be asked.
+ * Waits until each contract's queue has a consumer. Logs which queues have none, or why the broker cannot be queried.
  * Waits at most `maxMs`, because a consumer leaves its queue while its database is down, and the queue still accepts
  * messages.
  * @throws Misconfigured when no retry can help; an Error when `stopping` aborts
@@ -219,7 +219,7 @@ class RabbitmqBroker implements Broker {
     })
     this.#subscriptions.push(consumer)
     this.#service.explainStart?.(() => consumer.notReady())
-    // Learned here, because only a process that consumes sends replies.
+    // Not in the constructor, because only a process that consumes sends replies.
     this.#nodeLearned ??= this.#addresses.learnNode(this.#replying)
     await consumer.subscribed(this.#service.stopping)
     await this.#nodeLearned

@@ -74,16 +74,16 @@ export const consumerEnvironment = z
     CONSUMER_PREFETCH: whole(1, 65_535).default(2_000).describe('maximum number of unacknowledged messages'),
     CONSUMER_MESSAGE_MOST_BYTES: whole(1, 134_217_728)
       .default(1_048_576)
-      .describe('larger messages are dead-lettered unread, in bytes'),
+      .describe('maximum size of a message, in bytes; a larger one is dead-lettered without being parsed'),
     CONSUMER_IN_HAND_MOST_BYTES: whole(1, 1_073_741_824)
       .optional()
       .describe(
-        'size of all unacknowledged messages at which no more are read until some are acknowledged, in bytes; not set: derived from the memory, at most 32 MiB',
+        'maximum size of all unacknowledged messages, in bytes; above it, no more are read until some are acknowledged; not set: derived from the memory, at most 32 MiB',
       ),
     CONSUMER_REPLIES_MOST_BYTES: whole(1, 1_073_741_824)
       .optional()
       .describe(
-        'size of all unconfirmed replies to queries at which no further query is started, in bytes; not set: derived from the memory, at most 32 MiB',
+        'maximum size of all unconfirmed replies to queries, in bytes; from this size on, no further query is started; not set: derived from the memory, at most 32 MiB',
       ),
     CONSUMER_RETRY_MOST_MS: ms(10_000).describe('longest pause between two attempts while the database is down'),
     CONSUMER_HOLD_MOST_MS: ms(10_000).describe(
@@ -95,7 +95,7 @@ export const consumerEnvironment = z
     prefetch: v.CONSUMER_PREFETCH,
     messageMaxBytes: v.CONSUMER_MESSAGE_MOST_BYTES,
     inFlightMaxBytes: v.CONSUMER_IN_HAND_MOST_BYTES,
-    /** Queries that are handled at the same time. A service whose handler uses a connection pool sets this. */
+    /** Maximum number of queries that are handled at the same time. A service whose handler uses a connection pool sets this. */
     queriesMax: 3,
     repliesMaxBytes: v.CONSUMER_REPLIES_MOST_BYTES,
     retryMaxMs: v.CONSUMER_RETRY_MOST_MS,

@@ -23,7 +23,7 @@ const text = (rules: readonly Rule[]) =>
       if (!holds(value)) issues.push({ code: 'custom', input: value, message: otherwise, continue: true })
   })
 
-/** A string of up to `max` characters. It accepts every value of a VARCHAR of that length, so that every row can be found. */
+/** A string of up to `max` characters. Every value of a VARCHAR of that length is valid. Otherwise some rows could not be found. */
 const held = (max: number): Rule[] => [
   // A string has at most as many code points as UTF-16 units, so only a longer string is counted.
   {
@@ -85,7 +85,7 @@ export const item = z.object({
   sku,
   name: text(fresh(100)),
   label: text(fresh(LABEL_MAX)),
-  /** An amount of money that DECIMAL(15,4) holds exactly. */
+  /** An amount of money that DECIMAL(15,4) represents exactly. */
   price: number(toPrice, PRICE_MAX),
   quantity: number(toWhole, QUANTITY_MAX),
 })
@@ -101,7 +101,7 @@ export const listedItem = z.object({
 })
 export type ListedItem = z.infer<typeof listedItem>
 
-/** Any JSON value. The Python suite ignored its body, and so do we. */
+/** Any JSON value. The body is ignored, as in the Python suite. */
 const anything = z.unknown()
 
 /** `GET /healthcheck` → consumer one, which logs it. The body sent is `["message","Healthcheck"]`. */
@@ -197,11 +197,11 @@ export const messageQuestion = z.object({ id: z.string().min(1).max(255) })
 export const messageStatus = query('message_status', {
   body: messageQuestion,
   reply: z.object({ verdicts: z.array(recordedVerdict), remembersSince: z.string().nullable() }),
-  // One request reads 63 keys of the inbox.
+  // Each request reads 63 keys of the inbox, so the number per call is limited.
   togetherMax: 20,
 })
 
-/** The queues of the Python suite. A service that starts beside it can expect consumers on these. */
+/** The queues of the Python suite. The producer waits for consumers of these only, because Python consumers serve no others. */
 export const seedContracts = [healthcheck, createItem, stockManagement, orderProcessing] as const
 
 export const contracts = [...seedContracts, stockAdjustment, movements, messageStatus] as const

@@ -13,7 +13,7 @@ const ACCESS_REFUSED = 403
 const NOT_FOUND = 404
 const PRECONDITION_FAILED = 406
 const DAY_MS = 86_400_000
-/** A certificate that expires earlier than this needs to be renewed. */
+/** A certificate that expires in fewer days must be renewed. */
 const CERTIFICATE_DAYS_MIN = 14
 /** No queue has this name, so the broker drops the message that a check publishes. */
 const NO_QUEUE = 'ims.doctor.no-such-queue'
@@ -66,7 +66,7 @@ export async function examineBroker(config: RabbitmqConfig, question: BrokerQues
 
 function noLogin(user: string, why: string): Finding {
   const todo = /ACCESS.REFUSED/.test(why)
-    ? `Import the definitions again: they hold the current password of ${user}. Then check its permissions on the vhost.`
+    ? `Import the definitions again: they contain the current password of ${user}. Then check its permissions on the vhost.`
     : 'Check that RabbitMQ runs, and check RABBITMQ_HOST, RABBITMQ_PORT, RABBITMQ_VHOST and RABBITMQ_TLS.'
   return fault(`RabbitMQ login of ${user}`, why, todo)
 }
@@ -78,7 +78,7 @@ function greeting({ model, clock }: Connection): Finding[] {
       ? unchecked('RabbitMQ version', 'the broker does not report its version')
       : data.product === 'RabbitMQ' && Number(data.version.split('.')[0]) >= 4
         ? fine('RabbitMQ version', data.version)
-        : fine('RabbitMQ version', `${data.version}: only from 4.0 on are all queues quorum queues by default`)
+        : fine('RabbitMQ version', `${data.version}: queues are quorum queues by default only from 4.0 on`)
   const socket = socketOf(model)
   if (!(socket instanceof TLSSocket)) return [version, fine('RabbitMQ TLS', 'off: use this only in a private network')]
   const days = Math.floor((Date.parse(socket.getPeerCertificate().valid_to) - clock.date().getTime()) / DAY_MS)
@@ -88,8 +88,8 @@ function greeting({ model, clock }: Connection): Finding[] {
 }
 
 /**
- * Subscribes with an invalid argument, so that no message is delivered. The broker checks the permission first, so its
- * error shows whether the permission was granted.
+ * Subscribes with an invalid argument. The broker rejects that, so no message is delivered. The broker checks the
+ * permission first, so its error shows whether the permission was granted.
  */
 async function rightToConsume(connection: Connection, config: RabbitmqConfig, queue: string): Promise<Finding> {
   const check = `right of ${config.username} to consume ${queue}`

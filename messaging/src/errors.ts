@@ -1,4 +1,4 @@
-// Errors of messaging, named by what they mean for the caller: not accepted, unknown, no reply, or misconfigured.
+// Errors of messaging, named by their meaning for the caller: not accepted, unknown, no reply, or misconfigured.
 
 /**
  * `unroutable` (no such queue) · `blocked` (alarm) · `over-limit` (too many unconfirmed) · `disconnected` ·

@@ -70,7 +70,7 @@ function repeatedName(text: string): string | undefined {
         const raw = text.slice(at, end - 1)
         const name = escaped ? String(JSON.parse(`"${raw}"`)) : raw
         const names = open.at(-1)
-        if (names?.has(name)) return `${name.slice(0, 100)}: the member is there more than once`
+        if (names?.has(name)) return `${name.slice(0, 100)}: the member appears more than once`
         names?.add(name)
       }
       at = end

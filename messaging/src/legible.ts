@@ -1,4 +1,4 @@
-// Limits an explanation that quotes a message to one line of bounded length.
+// Shortens explanations to one line of limited length, because they may quote messages of any size.
 
 const LEGIBLE_MAX = 2_000
 /** An escaped character takes six bytes. */

@@ -1,4 +1,4 @@
-// Message ids: a new UUIDv7 (RFC 9562), or an id derived from strings. Random bytes are generated in bulk, because that is the slowest part.
+// Message ids: a new UUIDv7 (RFC 9562), or an id derived from strings. Random bytes are generated in bulk, because generating them is slow.
 import { hash, randomFillSync } from 'node:crypto'
 import { v7 } from 'uuid'
 

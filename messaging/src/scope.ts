@@ -1,10 +1,10 @@
-// A scope limits waits: by a signal, a deadline and a clock. A simulation supplies its own clock.
+// A scope limits waits by a signal and a deadline. It also has the clock, because a simulation supplies its own.
 import { newMessageId } from './message-id.ts'
 import type { Service } from './service.ts'
 
 /** Time and random numbers, as one process sees them. */
 export interface Clock {
-  /** Milliseconds since an arbitrary moment. Never goes back. */
+  /** Milliseconds since an arbitrary moment. Never decreases. */
   nowMs(): number
   /** The wall-clock time, which may jump. */
   date(): Date
@@ -12,7 +12,7 @@ export interface Clock {
   after(ms: number, due: () => void): () => void
   /** Calls `turned` after the event loop has read the sockets, unless the returned function is called first. */
   afterRead(turned: () => void): () => void
-  /** At least 0 and less than 1. */
+  /** A random number of at least 0 and less than 1. */
   random(): number
   /** A new UUIDv7 (RFC 9562). */
   uuid(): string
@@ -41,7 +41,7 @@ const systemClock: Clock = {
 export const clockOf = ({ clock = systemClock }: Pick<Service, 'clock'>): Clock => clock
 
 /** If a timer fires this late, the process was suspended or busy. */
-const STOOD_STILL_MS = 100
+const SUSPENDED_MIN_MS = 100
 
 /** Milliseconds before attempt number `attempt` (1, 2, …): 100 ms, doubled each time up to `maxMs`. Half of the pause is random. */
 export function backoffMs(attempt: number, maxMs: number, random: () => number): number {
@@ -145,9 +145,9 @@ export function whenLate(clock: Clock, ms: number, late: () => void, givenBackMa
     clear = clock.afterRead(late)
   }
   let clear = clock.after(ms, () => {
-    const stoodStillMs = clock.nowMs() - due
-    if (stoodStillMs < STOOD_STILL_MS) judge()
-    else clear = clock.after(Math.min(stoodStillMs, givenBackMaxMs), judge)
+    const suspendedMs = clock.nowMs() - due
+    if (suspendedMs < SUSPENDED_MIN_MS) judge()
+    else clear = clock.after(Math.min(suspendedMs, givenBackMaxMs), judge)
   })
   return () => clear()
 }

@@ -11,7 +11,7 @@ export type Connect = (
   socketOptions: { readonly signal: AbortSignal; readonly clientProperties: { readonly connection_name: string } },
 ) => Promise<ChannelModel>
 
-/** The limits of the buffers. The memory budget of runtime implements it. */
+/** The limits of the buffers. The memory budget of runtime implements this interface. */
 export interface Memory {
   /**
    * The maximum number of units of `costBytes` in the buffer: the configured number, or as many as fit, up to
@@ -28,7 +28,7 @@ export interface Memory {
 export interface Service extends RuntimeService {
   /** The memory budget of the process. If omitted, each buffer has its configured or default limit. */
   readonly memory?: Memory
-  /** The system clock and amqplib's `connect` if omitted. A simulation supplies its own. */
+  /** If omitted, the system clock and amqplib's `connect` are used. A simulation supplies its own. */
   readonly clock?: Clock
   readonly connect?: Connect
 }

@@ -4,19 +4,24 @@ import { v7 as uuidv7 } from 'uuid'
 import type { Broker, BrokerRole, Subscription } from './broker.ts'
 import type { ConsumerConfig } from './config.ts'
 import { type Command, type Contract, deadLetterQueue, type Query } from './contract.ts'
-import { BadReply, NoReply, NotAccepted } from './errors.ts'
+import { NoReply, NotAccepted } from './errors.ts'
 import type { Delivery, Handler, Outcome } from './handler.ts'
 import { attemptAll, type Reported } from './incoming/attempts.ts'
 import { deadLetter } from './incoming/dead-letter.ts'
 import { readMessage } from './incoming/read-message.ts'
 import { replyTo } from './incoming/reply-envelope.ts'
-import { parseJson } from './json.ts'
 import type { Envelope } from './outgoing/publisher.ts'
-import { DIRECT_REPLY_TO, ERROR_HEADER, HEARS_REFUSALS_HEADER, isReplyAddress, refusalBody } from './outgoing/reply.ts'
-import type { CommandOptions, CommandReply, Reply } from './outgoing/requester.ts'
+import { DIRECT_REPLY_TO, HEARS_REFUSALS_HEADER, isReplyAddress } from './outgoing/reply.ts'
+import {
+  type CommandOptions,
+  type CommandReply,
+  commandReplyIn,
+  queryReplyIn,
+  type Reply,
+} from './outgoing/requester.ts'
 import type { Service } from './service.ts'
 
-/** RabbitMQ's default. */
+/** The default frame_max of RabbitMQ. */
 const FRAME_MAX = 131_072
 
 /** A service that logs nothing, counts nothing and is not stopping. */
@@ -73,7 +78,7 @@ export class InMemoryRabbitmq {
     }
   }
 
-  /** Puts bytes on a queue, like any peer can. Throws NotAccepted if the queue does not exist. */
+  /** Puts bytes on a queue, as any peer can. Throws NotAccepted if the queue does not exist. */
   put({ queue, content, properties }: Envelope): void {
     const message = asMessage(queue, content, properties)
     const reply = this.#replies.get(queue)
@@ -142,15 +147,7 @@ export class InMemoryRabbitmq {
     options: { deadlineMs: number; headers?: Record<string, unknown> },
   ): Promise<Reply<T>> {
     const message = await this.#ask(query, body, options.deadlineMs, { headers: options.headers ?? {} })
-    const headers: Record<string, unknown> = message.properties.headers ?? {}
-    if (headers[ERROR_HEADER] !== undefined) throw new BadReply(`${query.queue} answered with an error`)
-    const parsedBody = (): T => {
-      const parsed = parseJson(message.content)
-      const { data, error } = query.reply.safeParse(parsed.ok ? parsed.value : undefined)
-      if (error) throw new BadReply(`the reply from ${query.queue} does not match the contract`)
-      return data
-    }
-    return { body: parsedBody, raw: message.content, headers }
+    return queryReplyIn(query, message)
   }
 
   async #command<Result>(
@@ -159,16 +156,11 @@ export class InMemoryRabbitmq {
     { deadlineMs, headers, messageId = uuidv7() }: CommandOptions,
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
     try {
-      const { content, properties } = await this.#ask(command, body, deadlineMs, {
+      const message = await this.#ask(command, body, deadlineMs, {
         messageId,
         headers: { ...headers, [HEARS_REFUSALS_HEADER]: true },
       })
-      const parsed = parseJson(content)
-      const value = parsed.ok ? parsed.value : undefined
-      const reason: unknown = properties.headers?.[ERROR_HEADER]
-      if (typeof reason === 'string')
-        return { messageId, reply: { kind: 'refused', reason, error: refusalBody.parse(value).error } }
-      return { messageId, reply: { kind: 'applied', result: command.result.parse(value) } }
+      return { messageId, reply: commandReplyIn(command.result, message) }
     } catch (error) {
       if (error instanceof NoReply) return { messageId, reply: { kind: 'no-reply' } }
       throw error

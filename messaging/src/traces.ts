@@ -107,7 +107,7 @@ function startBatch(queue: string, deliveries: readonly Delivery[]): Span | unde
 
 function startProcess(queue: string, { headers, messageId, redelivered, redrives }: Delivery, links: Link[]): Span {
   const sender = contextIn(headers)
-  const isAnew = redrives > 0
+  const isRedriven = redrives > 0
   const requestId = requestIdOf(headers)
   const attributes = {
     ...messagingAttributes(queue, 'process', messageId),
@@ -117,8 +117,8 @@ function startProcess(queue: string, { headers, messageId, redelivered, redrives
   }
   const span = (tracer() ?? trace.getTracer('ims')).startSpan(
     `process ${queue}`,
-    { kind: SpanKind.CONSUMER, attributes, links: [...links, ...(isAnew ? linkTo(sender) : [])] },
-    (isAnew ? undefined : sender) ?? ROOT_CONTEXT,
+    { kind: SpanKind.CONSUMER, attributes, links: [...links, ...(isRedriven ? linkTo(sender) : [])] },
+    (isRedriven ? undefined : sender) ?? ROOT_CONTEXT,
   )
   processedIn.set(headers, trace.setSpan(ROOT_CONTEXT, span))
   return span

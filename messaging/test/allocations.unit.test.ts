@@ -120,7 +120,7 @@ it('allocates less than 6,900 bytes for a message from its publish to its confir
 })
 
 // Measured: 1,390 bytes. An async function that awaits each confirm would need 2,300.
-it('holds less than 1,740 bytes for a message from its publish to its confirm', async () => {
+it('keeps less than 1,740 bytes in memory for each unconfirmed message', async () => {
   const unconfirmed: Confirm[] = []
   const publish = await publishing((confirm) => unconfirmed.push(confirm))
   const held = await heldBytes(() => void publish())

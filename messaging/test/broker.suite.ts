@@ -252,7 +252,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(good.reply).toEqual({ kind: 'applied', result: { outcome: 'noted' } })
       const bad = await producer.requester.command(notes, { text: 'bad' }, { deadlineMs: 5_000 })
       expect(bad.reply).toEqual({ kind: 'refused', reason: 'duplicate-sku', error: 'taken' })
-      // The publish below leaves one dead letter. A dead letter of the command above would be there before it.
+      // The publish below leaves one dead letter. If the command above had left one too, there would be two.
       const { messageId } = await producer.publisher.publish(notes, { text: 'bad' })
       expect((await firstDeadLetter(notes.queue))?.messageId).toBe(messageId)
     })

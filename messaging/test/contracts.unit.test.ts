@@ -125,7 +125,7 @@ describe('stock_management', () => {
   })
 
   it.each(['', ' ', 'SKU-7 ', ' SKU-8', 'SKU\t1', 'a\u0000b', '\u007f\u0085\u2028', '🍎'.repeat(20), null])(
-    'accepts the sku %j, because the table can hold it',
+    'accepts the sku %j, because the table can contain it',
     (sku) => {
       expect(stockManagement.body.parse({ sku })).toEqual({ sku })
     },

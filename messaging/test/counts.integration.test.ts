@@ -15,7 +15,7 @@ beforeAll(async () => {
 })
 afterAll(async () => await underTest.drop())
 
-it('counts messages from 0 in the producer and in the consumer, and all replies as one queue', async () => {
+it('starts the counters of producer and consumer at 0, and counts messages, outcomes and replies', async () => {
   const notes = command('notes', {
     body: z.object({ text: z.string() }),
     result: z.object({ outcome: z.literal('noted') }),

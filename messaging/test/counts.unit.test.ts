@@ -30,7 +30,7 @@ function disconnected() {
 const empty = (queue: string) => ({ queue, content: Buffer.from('{}'), properties: {} })
 
 describe('a publisher', () => {
-  it('has counters at 0 for each of its queues, so that the first failure is an increase', () => {
+  it('sets the counters of its queues to 0 before the first message', () => {
     const { service, publisher } = disconnected()
     publisher.ownQueues(['q'])
     for (const metric of ['messages_confirmed', 'messages_returned', 'messages_outcome_unknown'])

@@ -78,7 +78,7 @@ describe('dead letters', () => {
       expect(Object.keys(message?.properties.headers ?? {})).toEqual([])
     })
 
-    it('keeps all messages in order, even after 30 times and with several windows', async () => {
+    it('keeps all messages in order when they are read 30 times in several windows', async () => {
       await peer.deadLetter(400)
       for (let time = 0; time < 30; time += 1) expect(await browsedIds()).toEqual(ids(0, 400))
       await eventually(async () => expect(await peer.depth(DEAD)).toBe(400))
@@ -134,7 +134,7 @@ describe('dead letters', () => {
       expect(await first.window()).toHaveLength(1)
       await expect(browse()).rejects.toMatchObject({
         trouble: 'busy',
-        message: expect.stringContaining('somebody else is reading create_item.dead-letter'),
+        message: expect.stringContaining('create_item.dead-letter is in use by another reader'),
       })
       await expect(desk.redrive(QUEUE, ALL)).rejects.toMatchObject({ trouble: 'busy' })
       expect(await allOf(first)).toEqual(ids(1, 100))
@@ -193,7 +193,7 @@ describe('dead letters', () => {
       }
     })
 
-    it('starts with one message, and never holds more than the byte limit when large messages follow small ones', async () => {
+    it('starts with a window of one message, and keeps windows within the byte limit when large messages follow small ones', async () => {
       const bytes = (number: number) => (number < 100 || number % 10 > 0 ? 100 : 500_000)
       for (let number = 0; number < 200; number += 1)
         peer.channel.sendToQueue(DEAD, Buffer.alloc(bytes(number), 'x'), {
@@ -226,7 +226,7 @@ describe('dead letters', () => {
       await reader.close()
     })
 
-    it('shows nothing for an empty queue, and rejects with the name of a queue that does not exist', async () => {
+    it('shows nothing for an empty queue, and rejects with an error that names a missing queue', async () => {
       expect(await browse()).toEqual([])
       await peer.channel.deleteQueue(DEAD)
       await expect(browse()).rejects.toMatchObject({
@@ -337,7 +337,7 @@ describe('dead letters', () => {
       expect(await peer.depth(other)).toBe(0)
     })
 
-    it('drops a header that cannot be encoded again, instead of stopping at its message each time', async () => {
+    it('drops a header that cannot be encoded again, and redrives the message', async () => {
       const headers = { odd: typed('!'), kept: 1 }
       peer.channel.sendToQueue(DEAD, Buffer.from('{}'), { messageId: 'odd', persistent: true, headers })
       await peer.channel.waitForConfirms()
@@ -348,7 +348,7 @@ describe('dead letters', () => {
       expect(message?.properties.headers).not.toHaveProperty('odd')
     })
 
-    it('loses no message when the connection is cut at any moment: at worst a message is redriven twice with the same id', async () => {
+    it('loses no message when the connection is cut during a redrive', async () => {
       const proxy = await startTcpProxy(underTest.server)
       const cutOff = deadLetterDesk({ ...config, servers: [onLoopback(proxy.port)] }, quietService)
       let wasCut = 0

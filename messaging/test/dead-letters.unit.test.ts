@@ -104,7 +104,7 @@ describe('text for a terminal', () => {
     fc.assert(fc.property(fc.string({ unit: anyCharacter }), (text) => expect(JSON.parse(jsonLine(text))).toBe(text)))
   })
 
-  it('of a dead letter comes in pieces below 400,000 characters, however large the body is', () => {
+  it('of a dead letter comes in pieces of fewer than 400,000 characters', () => {
     const escapes = '"body":""\\\u001b'
     const texts = ['', 'short', '😀'.repeat(100_000), `x${'😀'.repeat(100_000)}`, escapes.repeat(30_000)]
     for (const body of [...texts.map((text) => Buffer.from(text)), Buffer.alloc(200_000, 0xff)]) {
@@ -150,7 +150,7 @@ describe('a redriven message', () => {
 })
 
 describe('the source queue of dead letters', () => {
-  it('is a queue of the suite, given by its own name or by that of its dead-letter queue', () => {
+  it('is found by its own name or by that of its dead-letter queue, and only if it is a queue of the suite', () => {
     expect(deadLetterSource('create_item')).toBe('create_item')
     expect(deadLetterSource('create_item.dead-letter')).toBe('create_item')
     for (const name of ['', '.dead-letter', 'amq.gen-x', 'create_item.dead-letter.dead-letter', '__proto__'])

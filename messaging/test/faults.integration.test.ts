@@ -1,4 +1,4 @@
-// Messaging on RabbitMQ when the network, a queue or the process itself fails.
+// Messaging on RabbitMQ when the network, the broker or a queue fails, and when a consumer closes.
 import { createServer } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
@@ -270,10 +270,10 @@ describe('messaging under faults', () => {
     const letters = async () => (await channel.checkQueue(deadLetterQueue(queue))).messageCount
     await eventually(async () => expect(await letters()).toBe(2_000))
     await eventually(() => expect(service.value('messages_held', { queue })).toBe(0))
-    const over = new RegExp(`^no message of ${queue} waits for its dead letter any more, after `)
+    const over = new RegExp(`^no message of ${queue} waits to be dead-lettered any more, after `)
     await eventually(() =>
       expect(about('info').filter(({ message }) => over.test(message))).toMatchObject([
-        // Depends on how many messages had arrived when the first batch started.
+        // The number depends on how many messages had arrived when the first batch started.
         { fields: { messages: expect.any(Number) } },
       ]),
     )
@@ -347,7 +347,7 @@ describe('messaging under faults', () => {
         contract,
         async (deliveries) => {
           if (isDown) throw Object.assign(new Error('the database is down'), { transient: true })
-          await new Promise((resolve) => setTimeout(resolve, 200)) // meanwhile more arrives than fits
+          await new Promise((resolve) => setTimeout(resolve, 200)) // meanwhile more messages arrive than fit
           appliedCount += deliveries.length
           return deliveries.map(() => applied)
         },
@@ -443,7 +443,7 @@ describe('messaging under faults', () => {
     await (await opening).publisher.publish(numbers, { n: 1 })
   })
 
-  it('waits until each queue has a consumer, and logs the names of the others', async () => {
+  it('waits until its queue has a consumer, and logs the name of the queue', async () => {
     const logged: string[] = []
     const log = { ...quietService.log, info: (_: object, message: string) => logged.push(message) }
     const producer = await start()
@@ -454,7 +454,7 @@ describe('messaging under faults', () => {
     await waiting
   })
 
-  it('stops waiting for consumers at the time limit, and logs the queues without one', async () => {
+  it('stops waiting for consumers at the time limit, and logs the queue without one', async () => {
     const warned: string[] = []
     const log = { ...quietService.log, warn: (_: object, message: string) => warned.push(message) }
     await waitForConsumers(await start(), [numbers], { ...quietService, log }, 100)
@@ -472,7 +472,7 @@ describe('messaging under faults', () => {
     expect(Date.now() - since).toBeLessThan(10_000)
   })
 
-  it('sends all replies although only two may be unconfirmed, and dead-letters messages meanwhile', async () => {
+  it('sends all replies although only two may be unconfirmed, and also dead-letters a message', async () => {
     const queries = query(`${numbers.queue}_q`, { body: z.unknown(), reply: z.string() })
     const sender = await start({}, [numbers, { ...numbers, queue: queries.queue }])
     const consumer = await start({ unconfirmedMax: 2 })

@@ -142,7 +142,7 @@ const { value: headerValue } = fc.letrec((tie) => ({
       fc.nat().map((digits) => ({ '!': 'decimal', value: { places: 3, digits } })),
     ),
     fc.array(tie('value'), { maxLength: 4 }),
-    // What amqplib returns for a table with a field named __proto__.
+    // A table with a field named __proto__, as amqplib decodes it.
     tie('value').map((value) => (typeof value === 'object' ? Object.create(value) : {})),
     fc.dictionary(
       fc.oneof(fc.string({ unit: anyCharacter }), fc.constantFrom('!', 'value', '\ufffd'.repeat(255))),

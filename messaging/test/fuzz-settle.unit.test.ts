@@ -55,7 +55,7 @@ function planned(plans: readonly Plan[], reported: Map<number, number>) {
   }
 }
 
-describe('a consumer', () => {
+describe('a consumer of the in-memory broker', () => {
   it('settles each message once, replies once to each sender that requested it, and loses none', async () => {
     await fc.assert(
       fc.asyncProperty(

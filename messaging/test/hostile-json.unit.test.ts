@@ -18,7 +18,7 @@ describe('a repeated member', () => {
     ['{"1":1,"1":2}', '1'],
     ['{"length":1,"toString":2,"toString":3}', 'toString'],
   ])('is rejected in %s', (text, name) => {
-    expect(parsed(text)).toEqual({ ok: false, reason: 'invalid', error: `${name}: the member is there more than once` })
+    expect(parsed(text)).toEqual({ ok: false, reason: 'invalid', error: `${name}: the member appears more than once` })
   })
 
   it('is named correctly although V8 can confuse an escaped name with the one it expects', () => {

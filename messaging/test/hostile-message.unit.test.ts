@@ -142,7 +142,9 @@ describe('a dead letter', () => {
 
   it('keeps at most 32 KiB of headers', () => {
     const many = Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`h${n}`, 'x'.repeat(1_000)]))
-    expect(Object.keys(letterOf({ headers: many }).headers).length).toBeLessThan(40)
+    const kept = Object.keys(letterOf({ headers: many }).headers).filter((name) => name in many)
+    expect(kept.length).toBeGreaterThan(20)
+    expect(kept.length).toBeLessThanOrEqual(32)
   })
 
   it.each([4_096, 8_192, 131_072])('fits with all its properties into one frame of %i bytes', (frameMax) => {

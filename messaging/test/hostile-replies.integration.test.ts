@@ -42,7 +42,7 @@ const inOldForm = (address: string, node = '') => {
   return `${start}.${old.toString('base64')}.${key}`
 }
 
-describe('hostile reply properties', () => {
+describe('queries with hostile reply properties', () => {
   let underTest: RabbitmqUnderTest
   let raw: RawPublisher
   let producer: Broker
@@ -89,7 +89,7 @@ describe('hostile reply properties', () => {
     expect(counted.value('broker_reconnects', { connection: 'replies' })).toBe(0)
   })
 
-  // Earlier, the handler read a whole list for each of them, and valid requests waited for up to 20 s.
+  // In an earlier version, the handler read a whole list for each of them, and valid requests waited for up to 20 s.
   it.each(ADDRESSES.slice(0, 3))(
     'are dropped without running the handler when no broker can have created the address: %s',
     async (address) => {
@@ -100,7 +100,7 @@ describe('hostile reply properties', () => {
     },
   )
 
-  it('are dropped without running the handler for some seconds after their node was found unknown', async () => {
+  it('are dropped without running the handler once RabbitMQ 3 has reported the node of their address as unknown', async () => {
     await put({ replyTo: Buffer.from(onNode('reply@1')) })
     expect(await validRequest()).toEqual(['yes'])
     expect(await validRequest()).toEqual(['yes'])
@@ -112,7 +112,7 @@ describe('hostile reply properties', () => {
     if (underTest.version.startsWith('3.')) expect(answered - before).toBe(1)
   })
 
-  it('do not make an unknown node look known when they use the process format of older brokers', async () => {
+  it('do not make an unknown node look known when their address has the process format of older brokers', async () => {
     const peer = await connect(underTest.url)
     const channel = await peer.createChannel()
     await channel.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
@@ -139,7 +139,7 @@ describe('hostile reply properties', () => {
     expect(counted.value('broker_reconnects', { connection: 'replies' })).toBe(0)
   })
 
-  it('are not retried when AMQP cannot encode them', async () => {
+  it('cause only one attempt to reply when AMQP cannot encode the properties', async () => {
     await validRequest()
     const replyTo = Buffer.from('amq.gen-JzTY20BRgKO-HjmUJj0wLg')
     for (let count = 0; count < 1_000; count += 1) await put({ replyTo, correlationId: Buffer.alloc(86, 0xff) })

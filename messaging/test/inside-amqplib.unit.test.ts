@@ -186,7 +186,7 @@ describe('amqplib', () => {
       rest: null,
     }
     expect(() => watchConnections({ ...methods, [name]: undefined })).toThrow(
-      `amqplib has changed: its connection has no ${name}`,
+      `amqplib has changed: its internal ${name} is missing`,
     )
   })
 })

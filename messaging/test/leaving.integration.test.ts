@@ -102,13 +102,13 @@ describe('a consumer whose dependency is down', () => {
     await eventually(() => {
       expect(subscription.notReady()).toBeUndefined()
       expect(logged).toContainEqual(
-        expect.stringMatching(/^holding messages of leaving_\d+_\d+ is over after \d+\.\d s$/),
+        expect.stringMatching(/^messages of leaving_\d+_\d+ are no longer held, after \d+\.\d s$/),
       )
       expect(logged.at(-1)).toBe('batch handled')
     })
   })
 
-  it('logs why it does not consume, repeatedly, but logs only once that it left the queue', async () => {
+  it('logs repeatedly why it does not consume, but logs only once that it left the queue', async () => {
     warned.length = 0
     // The clock runs 100 times as fast.
     const clock = { ...clockOf({}), nowMs: () => 100 * performance.now() }

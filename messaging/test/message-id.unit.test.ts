@@ -1,4 +1,4 @@
-// Message ids.
+// New and derived message ids.
 import { describe, expect, it } from '@jest/globals'
 import { validate, version } from 'uuid'
 import { derivedMessageId, newMessageId } from '../src/message-id.ts'
@@ -28,7 +28,7 @@ describe('a derived id', () => {
   })
 
   // A repeated request may reach another version of the service.
-  it('is the same in every version', () => {
+  it('is the same as in earlier versions', () => {
     expect(derivedMessageId('create_item', 'shop', '"k"')).toBe('1f6621c0-5e30-88b4-b73b-dbc587631c28')
   })
 })

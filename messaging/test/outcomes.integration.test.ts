@@ -1,4 +1,4 @@
-// Compares the outcome that a sender gets with what RabbitMQ and the consumer did. Only a certain outcome is reported as certain.
+// Compares the outcome that a sender gets with the actual outcome. Only a certain outcome is reported as certain.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { startTcpProxy, type TcpProxy } from 'testkit'

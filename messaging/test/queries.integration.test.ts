@@ -197,7 +197,7 @@ describe('queries', () => {
     },
   )
 
-  it('are requeued one by one when they fail while others succeed, and the consumer stays subscribed', async () => {
+  it('are retried when they fail while others succeed, and the consumer stays subscribed', async () => {
     let failures = 0
     const handler = async (deliveries: readonly Delivery<unknown>[]) => {
       if (deliveries.some(({ body }) => body === 'bad') && failures < 20) {

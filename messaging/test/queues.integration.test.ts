@@ -51,7 +51,7 @@ const start = async (topology: RabbitmqConfig['topology'] = 'check', service = q
 }
 
 describe('a producer that may only check its queues', () => {
-  it('refuses messages to a deleted queue by name, and confirms all messages to the other queue', async () => {
+  it('refuses messages to a deleted queue with an error that names it, and confirms all messages to the other queue', async () => {
     const producer = await start()
     const sent: Promise<unknown>[] = []
     const refused: Promise<unknown>[] = []

@@ -1,4 +1,4 @@
-// Compares the outcomes that a redrive reports with what the consumer did.
+// Compares the outcomes that a redrive reports with the actual outcomes.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually, startTcpProxy, type TcpProxy } from 'testkit'
 import { type Broker, openBroker } from '../src/broker.ts'
@@ -122,7 +122,7 @@ describe('the outcomes of a redrive', () => {
     })
   })
 
-  it('are unknown for messages pending when the connection is cut, and correct for all others', async () => {
+  it('are unknown for pending messages when the connection is cut, and never exceed the applied or dead-lettered messages', async () => {
     let decided = Promise.resolve()
     await consume(() => decided)
     const lastRound = 7

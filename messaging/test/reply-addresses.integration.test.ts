@@ -42,13 +42,13 @@ describe('ReplyAddresses', () => {
 
   it('ends a check within 10 s', async () => {
     const since = performance.now()
-    expect(await addresses.bears(onNode('reply@1'), new OwnScope(clockOf({})))).toBe(false)
+    expect(await addresses.isSafe(onNode('reply@1'), new OwnScope(clockOf({})))).toBe(false)
     expect(performance.now() - since).toBeLessThan(10_000)
   })
 
   it('ends all pending checks with the scope of the caller, and starts no further one', async () => {
     const scope = new OwnScope(clockOf({}))
-    const pending = Array.from({ length: 16 }, (_, n) => addresses.bears(onNode(`reply@${n}`), scope))
+    const pending = Array.from({ length: 16 }, (_, n) => addresses.isSafe(onNode(`reply@${n}`), scope))
     await once(silent, 'connection')
     scope.abort()
     expect(await Promise.all(pending)).toEqual(Array(16).fill(false))
@@ -58,8 +58,8 @@ describe('ReplyAddresses', () => {
 
   it('rejects an address at once while 16 checks are pending', async () => {
     const scope = new OwnScope(clockOf({}))
-    const pending = Array.from({ length: 16 }, (_, n) => addresses.bears(onNode(`reply@${n}`), scope))
-    expect(await Promise.race([addresses.bears(onNode('reply@16'), scope), pauseMs(1_000)])).toBe(false)
+    const pending = Array.from({ length: 16 }, (_, n) => addresses.isSafe(onNode(`reply@${n}`), scope))
+    expect(await Promise.race([addresses.isSafe(onNode('reply@16'), scope), pauseMs(1_000)])).toBe(false)
     scope.abort()
     await Promise.all(pending)
   })

@@ -1,4 +1,4 @@
-// When a publisher treats the broker as stalled. Uses a test clock, a fake connection and a fake channel.
+// A publisher drops its connection when the broker has stalled. Uses a test clock, a fake connection and a fake channel.
 import { expect, it } from '@jest/globals'
 import type { ChannelModel, ConfirmChannel } from 'amqplib'
 import { rabbitmqEnvironment } from '../src/config.ts'
@@ -54,7 +54,7 @@ async function published() {
   return { publisher, connection, dropped, pass, clock }
 }
 
-it('drops a connection that has confirmed nothing for a minute', async () => {
+it('drops a connection on which the broker has confirmed nothing for a minute', async () => {
   const { publisher, dropped, pass } = await published()
   pass(50_000)
   expect(publisher.notReady()).toMatch(/^the broker has confirmed nothing for 50 s: 1 messages wait$/)
@@ -63,7 +63,7 @@ it('drops a connection that has confirmed nothing for a minute', async () => {
   expect(dropped[0]?.message).toBe('the broker confirmed nothing for 60000 ms')
 })
 
-it('does not treat an alarm as a stall, however long it lasts, and starts the stall timeout when it ends', async () => {
+it('does not treat an alarm of an hour as a stall, and starts the stall timeout when the alarm ends', async () => {
   const { connection, dropped, pass, clock, publisher } = await published()
   connection.blocked = 'low on memory'
   pass(60 * MINUTE_MS)

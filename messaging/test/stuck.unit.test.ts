@@ -38,7 +38,7 @@ it('logs one line for a cause, then a count every 10 s, and one line when no mes
     message: expect.stringContaining('the broker blocks publishing: low on memory'),
     fields: { queue: 'create_item', reason: 'blocked', messages, messageId: 'id-0', requestId: 'r-1' },
   })
-  const over = 'no message of create_item waits for its dead letter any more, after 46.0 s'
+  const over = 'no message of create_item waits to be dead-lettered any more, after 46.0 s'
   expect(lines).toEqual([
     error(1),
     ...Array.from({ length: 4 }, () => error(2_000)),

@@ -78,7 +78,7 @@ describe('supervision', () => {
     expect(lines).toHaveLength(2)
   })
 
-  it('reports that the resource it depends on is not open, before its own state', async () => {
+  it('reports the state of the resource that it depends on before its own state', async () => {
     let why: string | undefined = 'connection is not open: 127.0.0.1:5672: connect ECONNREFUSED'
     const channel = new Supervised({
       name: 'channel',

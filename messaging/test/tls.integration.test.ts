@@ -146,7 +146,7 @@ describe('AMQP over TLS', () => {
     expect(text(await open(settings))).toMatch(sentence)
   })
 
-  it('reports that the port does not speak TLS', async () => {
+  it('reports that the server does not use TLS on this port', async () => {
     expect(text(await open({}))).toMatch(
       /TLS: the server does not use TLS on this port: check RABBITMQ_PORT and RABBITMQ_TLS /,
     )

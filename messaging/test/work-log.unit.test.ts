@@ -93,7 +93,7 @@ describe('the log of a handler', () => {
     isDown = false
     await handler([delivery('a')])
     await handler([delivery('b')])
-    const over = ['info', 'holding messages of order_processing is over after 4.5 s', expect.anything()]
+    const over = ['info', 'messages of order_processing are no longer held, after 4.5 s', expect.anything()]
     expect(lines.filter(([level]) => level === 'info')).toEqual([over])
   })
 })

@@ -266,7 +266,7 @@ describe('the program dead-letters', () => {
     const release = await peer.occupy(DEAD)
     expect(await run('list', QUEUE)).toMatchObject({
       code: 69,
-      err: expect.stringContaining('somebody else is reading'),
+      err: expect.stringContaining('is in use by another reader'),
     })
     await release()
     const away = startProgram(['list'], { RABBITMQ_PORT: '1' })

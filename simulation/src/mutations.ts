@@ -97,7 +97,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'p: a timeout fires before data that is already in the socket is read',
     file: SCOPE,
-    edits: [{ find: 'if (stoodStillMs < STOOD_STILL_MS) judge()', replace: 'if (stoodStillMs >= 0) late()' }],
+    edits: [{ find: 'if (suspendedMs < SUSPENDED_MIN_MS) judge()', replace: 'if (suspendedMs >= 0) late()' }],
     faults: ['freeze'],
   },
   {

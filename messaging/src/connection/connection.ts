@@ -52,7 +52,7 @@ export function superviseConnection(
   })
 }
 
-/** Returns the next server at each call. It starts with a random one, so that replicas spread over the servers. */
+/** Creates a function that returns the next server at each call. It starts with a random server, to spread the replicas. */
 function inTurn(servers: readonly Server[], clock: Clock): () => Server {
   let turn = Math.floor(clock.random() * servers.length)
   return () => {

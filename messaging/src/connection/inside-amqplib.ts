@@ -46,7 +46,7 @@ export function socketOf({ connection }: ChannelModel): Socket {
   return socket
 }
 
-/** Connections whose socket is not read at the moment, so that TCP flow control stops the broker. */
+/** Connections whose socket is currently not read. TCP flow control then stops the broker. */
 const paused = new WeakSet<object>()
 
 /** Stops reading the channel's connection until the returned function is called. Heartbeats continue. */
@@ -72,7 +72,7 @@ export function frameMaxOf({ connection }: ChannelModel): number {
 
 const changed = (name: string): Error =>
   new Error(
-    `amqplib has changed: its connection has no ${name} as we know it. Adapt messaging/src/connection/inside-amqplib.ts.`,
+    `amqplib has changed: its internal ${name} is missing or has another type. Adapt messaging/src/connection/inside-amqplib.ts.`,
   )
 
 /** Loads an internal module of amqplib by file name, because amqplib exports only its entry point. */
@@ -108,7 +108,7 @@ export function watchConnections(prototype: Internal): void {
   prototype.open = function (fields, opened) {
     this.on('error', (error) => end(this, error ?? new Error('the connection failed')))
     this.on('close', (error) => end(this, error ?? new Error('the connection is closed')))
-    // If the broker has already closed it, the broker's reason is more precise than the error of amqplib.
+    // If the broker has already closed the connection, the broker's reason is more precise than the error of amqplib.
     open.call(this, fields, (error, ok) => opened(ends.get(this) ?? error, ok))
   }
 

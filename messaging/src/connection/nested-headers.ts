@@ -1,5 +1,5 @@
 // Flattens deeply nested headers in a frame before amqplib decodes it. amqplib decodes headers recursively, so thousands of
-// levels overflow the stack. The connection would end, and the broker would redeliver the message without end.
+// levels overflow the stack. The connection would end, and the broker would redeliver the message again and again.
 
 /** Maximum nesting of tables and arrays. Deeper ones are decoded as bytes. */
 const LEVELS_MAX = 32

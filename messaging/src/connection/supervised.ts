@@ -8,26 +8,25 @@ export interface Supervision<T> {
   /** Used in log lines: "connection for publishing", "channel of create_item". */
   readonly name: string
   /**
-   * Opens the resource once. Must call `lost` when it is lost. If that happens before `open` has resolved, the
-   * resource that it resolves with is closed.
-   * `signal` aborts when supervision ends.
+   * Opens the resource once. Must call `lost` when the resource is lost. If `lost` is called before `open` resolves, the
+   * resource is closed as soon as `open` resolves. `signal` aborts when supervision ends.
    */
   open(lost: (reason: Error) => void, signal: AbortSignal): Promise<T>
   /** Closes a resource. Called exactly once for each result of `open`, lost or not. Must not reject. */
   close(resource: T): Promise<void>
-  /** Why the resource ended. Undefined while it is open. Checked at each use, so that a missed event does not hide a loss. */
+  /** Why the resource ended. Undefined while it is open. Checked at each use, because an event may have been missed. */
   ended?(resource: T): Error | undefined
   /** Why the resource that this one depends on is not open. `notReady` reports this first. Undefined while it is open. */
   needs?(): string | undefined
   /** The address of the peer. `notReady` reports it until the first attempt has ended. */
   readonly where?: string
-  /** Called each time it was reopened after a loss. */
+  /** Called each time the resource has been reopened after a loss. */
   reopened?(): void
   readonly service: Pick<Service, 'log' | 'clock'>
   readonly reconnectMaxMs: number
 }
 
-/** A resource that was open for less time does not reset the backoff. Otherwise one that closes right after opening would cause a hot loop. */
+/** A resource that was open for less time does not reset the backoff. Otherwise one that closes right after opening would cause a busy loop. */
 const STABLE_AFTER_MS = 5_000
 /** How often the log repeats why a resource cannot be opened. */
 const LOGGED_EVERY_MS = 30_000
@@ -54,7 +53,7 @@ export class Supervised<T> {
     return this.#open && !this.#isLost(this.#open) ? this.#open.resource : undefined
   }
 
-  /** Why it is not open, in one sentence. Undefined while it is. */
+  /** Why the resource is not open, in one sentence. Undefined while it is open. */
   notReady(): string | undefined {
     if (this.current !== undefined) return undefined
     const needs = this.#how.needs?.()
@@ -63,7 +62,7 @@ export class Supervised<T> {
   }
 
   /**
-   * Resolves when it is open. Rejects if supervision ends or `signal` aborts, and with Misconfigured if a retry cannot
+   * Resolves when the resource is open. Rejects if supervision ends or `signal` aborts, and with Misconfigured if a retry cannot
    * help. Every other failure is retried.
    */
   whenOpen(signal?: AbortSignal): Promise<T> {

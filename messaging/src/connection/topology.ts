@@ -1,4 +1,4 @@
-// Declares and checks queues on the broker: durable, without arguments, so that Python peers can redeclare them.
+// Declares and checks queues on the broker. They are durable and have no arguments, as Python peers declare them.
 import type { Channel } from 'amqplib'
 import { z } from 'zod'
 import type { RabbitmqConfig } from '../config.ts'
@@ -29,14 +29,14 @@ export async function onThrowAwayChannel<T>(
         'the broker allows too few channels on a connection. Set channel_max in its configuration to 16 or more.',
       )
     })
-    channel.on('error', () => {}) // the call that caused it rejects with the same error
+    channel.on('error', () => {}) // The call that caused the error rejects with it.
     try {
       return await work(channel)
     } finally {
       await channel.close().catch(() => {})
     }
   })()
-  return await withDeadline(clock, working, timeoutMs, 'a question to the broker')
+  return await withDeadline(clock, working, timeoutMs, 'a request to the broker')
 }
 
 interface Counts {
@@ -98,7 +98,7 @@ function explained(queue: string, error: unknown): unknown {
   if (data?.code === ACCESS_REFUSED) {
     return new Misconfigured(
       `this user may not declare queue ${queue}: ${data.message}. ` +
-        'Grant it, or set RABBITMQ_TOPOLOGY=check where somebody else declares the queues.',
+        'Grant the permission, or set RABBITMQ_TOPOLOGY=check if another user declares the queues.',
     )
   }
   return error

@@ -1,4 +1,4 @@
-// Describes a dead letter for operators. Its values may have any type, so nothing here throws.
+// Describes a dead letter for operators. Accepts values of any type, and never throws.
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import type { Message } from 'amqplib'
@@ -8,7 +8,7 @@ import { shortened, wholeCharacters } from './text.ts'
 
 /** A dead letter as plain JSON. Unknown members are null. */
 export interface DeadLetter {
-  /** The message's own id. If it has none, or one that cannot be encoded again, `~` and a hash of `failedAt` and the content. */
+  /** The message's own id. If it is missing or cannot be encoded again: `~` and a hash of `failedAt` and the content. */
   readonly id: string
   /** The id of the HTTP request that sent it. */
   readonly requestId: string | null
@@ -19,7 +19,7 @@ export interface DeadLetter {
   readonly failedAt: string | null
   /** The consumer that dead-lettered it, or `broker`. */
   readonly by: string | null
-  /** How often it was attempted before. */
+  /** How often the message was attempted before it was dead-lettered. */
   readonly attempts: number | null
   readonly bytes: number
   /** `base64` if the body is not UTF-8. */
@@ -33,7 +33,7 @@ export interface DeadLetter {
 
 const REASON_UNKNOWN = 'unknown'
 const NESTING_MAX = 8
-/** The maximum of an AMQP short string. */
+/** The maximum length of an AMQP short string. */
 const ID_MAX_BYTES = 255
 
 /** A non-empty string, truncated to `max` characters, because a header may be very long. */
@@ -77,7 +77,7 @@ export function described(queue: string, message: Message, bodyMaxBytes: number)
   }
 }
 
-/** The id of a dead letter, by which it can be selected. */
+/** The id of a dead letter, used to select it. */
 export function idOf({ content, properties }: Message): string {
   const { messageId } = properties
   // An id with bytes that are not UTF-8 becomes longer when decoded, and may be too long to be encoded again.
@@ -88,7 +88,7 @@ export function idOf({ content, properties }: Message): string {
   return `~${createHash('sha256').update(`${failedAt} `).update(content).digest('hex').slice(0, 32)}`
 }
 
-/** The reason alone. Cheaper than the whole description. */
+/** Only the reason of a dead letter. Cheaper than `described`. */
 export function reasonOf({ properties }: Message): string {
   return whyOf(properties.headers).reason
 }

@@ -80,11 +80,11 @@ export interface Worked {
   readonly ids: LoggedIds
   /** The number in `done` by reason. Rare reasons are combined when there are many. */
   readonly reasons: ReadonlyMap<string, number>
-  /** The same for `seen`. */
+  /** The number in `seen` by reason. */
   readonly seenReasons: ReadonlyMap<string, number>
   /** The number of other messages that may be on their queue: the broker did not confirm them, and their dead letters are kept. */
   readonly maybeSent: number
-  /** Why it ended before all dead letters were read. An error is a failure. The other values were requested by the caller. */
+  /** Why the operation ended before all dead letters were read. An error is a failure. The other values were requested by the caller. */
   readonly stopped?: 'limit' | 'interrupted' | DeadLettersUnavailable
   /**
    * The outcomes of the redriven messages. A dead letter that was the copy of another one is counted in `done` but not here.
@@ -97,7 +97,7 @@ export interface Worked {
 export interface DeadLetterDesk {
   /** Passes dead letters to `visit` one by one, oldest first, until it returns false. Awaits each call. No dead letter is removed. */
   browse(queue: string, visit: Visit, options: BrowseOptions): Promise<Browsed>
-  /** Republishes messages to their queue with the same id. Each dead letter is removed once the broker has confirmed that. */
+  /** Republishes messages to their queue with the same id. Each dead letter is removed once the broker has confirmed its message. */
   redrive(queue: string, choice: Choice, options?: RedriveOptions): Promise<Worked>
   /** Removes dead letters permanently. */
   discard(queue: string, choice: Choice, options?: WorkOptions): Promise<Worked>
@@ -117,7 +117,8 @@ export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLe
     })
     await withDeadline(clockOf(service), before, TURN_WAITS_MAX_MS, 'a turn').catch(() => {
       void before.then(done)
-      const sentence = 'somebody else is working on dead letters here: wait until they have finished, and try again'
+      const sentence =
+        'another operation on dead letters is running in this process: wait until it has finished, and try again'
       throw new DeadLettersUnavailable('busy', sentence)
     })
     try {
@@ -139,7 +140,7 @@ export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLe
         let outcomes: Promise<Outcomes> | undefined
         try {
           const done = await worked(reader, choice, options, republisher)
-          // Not awaited here, so that the next operation can start.
+          // Not awaited here, because the next operation need not wait for the outcomes.
           outcomes = republisher?.outcomes()?.finally(() => republisher.close())
           return outcomes === undefined ? done : { ...done, outcomes }
         } finally {
@@ -240,8 +241,8 @@ const named = (message: Message) => ({ messageId: idOf(message), headers: messag
 
 function isChosen(message: Message, choice: Choice): boolean {
   if (choice.by === 'all') return true
-  // Compared with the raw text, and with the text as a terminal shows it.
-  const isMeant = (text: string, meant: (each: string) => boolean) => meant(text) || meant(printable(text))
-  if (choice.by === 'id') return isMeant(idOf(message), (id) => choice.ids.has(id))
-  return isMeant(reasonOf(message), (reason) => reason === choice.reason)
+  // An operator may have copied the text from a terminal, which shows it with escapes.
+  const matches = (text: string, wanted: (each: string) => boolean) => wanted(text) || wanted(printable(text))
+  if (choice.by === 'id') return matches(idOf(message), (id) => choice.ids.has(id))
+  return matches(reasonOf(message), (reason) => reason === choice.reason)
 }

@@ -1,7 +1,7 @@
-// The errors of operations on dead letters, grouped by what the operator can do about them.
+// The errors of operations on dead letters, grouped by the action that the operator can take.
 
 /**
- * `no-queue` · `busy` (the queue is in use by another operator) · `not-permitted` (this user may not) · `disconnected`
+ * `no-queue` · `busy` (the queue is in use by another operator) · `not-permitted` (the user lacks a permission) · `disconnected`
  * (the broker is unreachable, or the connection was lost) · `unroutable` (the queue to redrive to does not exist) ·
  * `unconfirmed` (the broker did not accept a message)
  */

@@ -73,7 +73,7 @@ export class OutcomeCount {
     if (this.#open.size === 0) this.#wake()
   }
 
-  /** The channel is gone, so nothing more will be reported. */
+  /** The channel is closed, so no further outcome will be reported. */
   end(): void {
     this.#isOver = true
     this.#wake()

@@ -35,7 +35,7 @@ const NO_BODY = Buffer.alloc(0)
 const FREED_FROM_BYTES = 4 * 1_048_576
 
 export interface DeadLetterReader {
-  /** Number of dead letters when the reader was opened. It reads only these, not later ones. */
+  /** Number of dead letters when the reader was opened. The reader does not read later ones. */
   readonly total: number
   /** The next messages, oldest first. Empty at the end. Messages of the previous window that were not removed are kept. */
   window(): Promise<readonly Message[]>
@@ -137,7 +137,7 @@ class Reader implements DeadLetterReader {
     return lane
   }
 
-  /** The last lane if it has room, or a new one, because acks and requeues must not affect earlier windows. */
+  /** The last lane if it has room, otherwise a new one. Acks and requeues of a window must not affect earlier windows. */
   async #laneFor(wanted: number): Promise<Lane> {
     const latest = this.#lanes.at(-1)
     const room = wanted === 1 ? RUNS_PER_CHANNEL_MAX : 1
@@ -201,8 +201,11 @@ class Reader implements DeadLetterReader {
       this.#wake = resolve
     })
     await withDeadline(this.#clock, arrival, SILENT_MAX_MS, 'the next message').catch(() => {
-      const missing = `${this.#queue} gives fewer messages than there were when the reader began`
-      throw new DeadLettersUnavailable('busy', `${missing}: somebody else consumes or purges it. Run the command again`)
+      const missing = `${this.#queue} delivers fewer messages than it had at the start`
+      throw new DeadLettersUnavailable(
+        'busy',
+        `${missing}: another client consumes or purges it. Run the command again`,
+      )
     })
   }
 
@@ -275,8 +278,8 @@ class Reader implements DeadLetterReader {
 
   /**
    * Requeues window by window, oldest first, because a quorum queue stores requeued messages in the order in which they
-   * arrive. Uses nack, because RabbitMQ 4.3 does not count it toward the delivery limit. It does count the
-   * closing of a channel with unacknowledged messages.
+   * arrive. Uses nack, because RabbitMQ 4.3 does not count a nack toward the delivery limit. RabbitMQ does count a
+   * channel that is closed with unacknowledged messages.
    */
   async #requeue(): Promise<void> {
     this.#keepAll()
@@ -305,7 +308,7 @@ class Reader implements DeadLetterReader {
   #busy(): DeadLettersUnavailable {
     return new DeadLettersUnavailable(
       'busy',
-      `somebody else is reading ${this.#queue}: wait until they have finished, or end it, and run the command again`,
+      `${this.#queue} is in use by another reader: wait until it has finished, or stop it, and run the command again`,
     )
   }
 

@@ -214,7 +214,7 @@ class RabbitmqRepublisher implements Republisher {
     if (ended !== undefined || reason === error) return reason
     const blocked = this.#connection?.blocked
     const why = blocked === undefined ? '' : ` (it blocks publishing: ${blocked})`
-    return new DeadLettersUnavailable('unconfirmed', `the broker did not take the messages${why}: ${reason.message}`)
+    return new DeadLettersUnavailable('unconfirmed', `the broker did not accept the messages${why}: ${reason.message}`)
   }
 
   async close(): Promise<void> {

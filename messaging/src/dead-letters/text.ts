@@ -21,7 +21,7 @@ const PIECE_BYTES = 65_535
 const EMPTY_BODY = '"body":""'
 
 /**
- * A dead letter with the whole `content` as its body, as one line with a newline at the end. Returned in pieces, because
+ * A dead letter as JSON on one line, with the whole `content` as its body and a newline at the end. Returned in pieces, because
  * formatting a body of 15 MiB at once needs several times that memory.
  */
 export function* jsonLinePieces(letter: DeadLetter, content: Buffer): Generator<string> {

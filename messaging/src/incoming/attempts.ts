@@ -8,7 +8,7 @@ import { clockOf, Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
 import type { Refused } from './read-message.ts'
 
-/** A message is refused after it failed this often alone, with an unexpected error, while others succeeded. */
+/** A message is refused after it failed alone this many times, with an unexpected error, while others succeeded. */
 const ATTEMPTS_MAX = 3
 /** When this many messages in a row fail alone with a transient error, the dependency counts as down, and the round ends. */
 const TRANSIENT_MAX = 2
@@ -71,7 +71,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
   readonly #scope: Scope
   readonly #hold: Scope
   readonly #look: Scope
-  /** In order. Reported entries are removed. */
+  /** The messages without an outcome, in order. */
   readonly #open = new Set<Entry<Body, Item>>()
   readonly #lines: RepeatedLine
 
@@ -89,7 +89,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
     if (this.#open.size === 0) return undefined
     for (let attempt = 1; ; attempt += 1) {
       const error = await this.#round(attempt)
-      this.#report(error, attempt)
+      this.#reportTrouble(error, attempt)
       if (this.#open.size === 0) return undefined
       const until = this.#until(error)
       await until.backOff(attempt, this.#parts.config.retryMaxMs)
@@ -127,8 +127,8 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
         if (part.length === 1 && isDependencyDown(error)) transientInARow += 1
         const isDown = part === first && isDependencyDown(error)
         if (isDown || transientInARow >= TRANSIENT_MAX) break
-        // Reported now, because each of the other attempts may take one lock wait.
-        if (part === first && isContended(error)) this.#report(error, attempt)
+        // Reported now, because each further attempt may wait for a lock.
+        if (part === first && isContended(error)) this.#reportTrouble(error, attempt)
         else if (part === first && part.length > 1) this.#warn(error, attempt, part, 'looking for the cause')
         if (part.length > 1) parts.unshift(...inParts(part, isTransient(error) ? 1 : Math.ceil(part.length / 2)))
       }
@@ -161,7 +161,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
       if (only && entries.length === 1) this.#failedAlone(only, error)
       return error
     }
-    this.#tell(entries, outcomes)
+    this.#reportOutcomes(entries, outcomes)
     for (const entry of this.#open) {
       entry.isSuspect ||= entry.failures > 0
       entry.isAmbiguous = false
@@ -175,11 +175,11 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
     if (isContended(error)) return
     entry.failures += 1
     if (!entry.isSuspect) return
-    this.#warn(error, entry.failures, [entry], 'it failed alone while others succeeded')
-    if (entry.failures >= ATTEMPTS_MAX) this.#tell([entry], [failed(error)])
+    this.#warn(error, entry.failures, [entry], 'one failed alone while others succeeded')
+    if (entry.failures >= ATTEMPTS_MAX) this.#reportOutcomes([entry], [failed(error)])
   }
 
-  #tell(entries: readonly Entry<Body, Item>[], outcomes: readonly Outcome<Result>[]): void {
+  #reportOutcomes(entries: readonly Entry<Body, Item>[], outcomes: readonly Outcome<Result>[]): void {
     const reported: Reported<Item, Result>[] = []
     entries.forEach((entry, index) => {
       this.#open.delete(entry)
@@ -189,7 +189,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
     this.#parts.reported(reported)
   }
 
-  #report(error: Error | undefined, attempt: number): void {
+  #reportTrouble(error: Error | undefined, attempt: number): void {
     const { queue, trouble } = this.#parts
     const held = [...this.#open].filter((entry) => isTransient(error) || !entry.isSuspect)
     if (held.length === 0 || error === undefined) {

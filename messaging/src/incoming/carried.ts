@@ -11,7 +11,7 @@ const HEADER_FRAME_BYTES = 8 + 14 + 4
 const PROPERTIES_MAX_BYTES = 7 * 256 + 10
 /** A header with more deeply nested tables is left out. */
 const DEPTH_MAX = 16
-/** The maximum of an AMQP short string, which also applies to header names. */
+/** The maximum length of an AMQP short string, which also applies to header names. */
 const SHORT_STRING_MAX_BYTES = 255
 
 /**

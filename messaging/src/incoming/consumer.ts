@@ -57,7 +57,7 @@ export interface ConsumerParts<Body, Result>
   readonly connection: Supervised<Connection>
   readonly rabbitmq: RabbitmqConfig
   readonly config: ConsumerConfig
-  /** Why the handler's dependency cannot be used, in one sentence. Undefined when it can. */
+  /** Resolves with the reason why the handler's dependency cannot be used, in one sentence, or with undefined if it can. */
   readonly dependency: () => Promise<string | undefined>
 }
 
@@ -77,7 +77,7 @@ export class Consumer<Body, Result> {
   #away: Promise<void> | undefined
   /** How many times the consumer has left the queue since a message was last applied. */
   #timesAway = 0
-  /** The prefetch of the next subscription: small after the consumer had left the queue, until one message was applied. */
+  /** The prefetch of the next subscription: small after the consumer has left the queue, until one message has been applied. */
   #takes: number
   /** When the handler last returned an outcome, by the clock. */
   #lastReportedMs = Number.NEGATIVE_INFINITY
@@ -110,7 +110,7 @@ export class Consumer<Body, Result> {
     this.#prefetch =
       contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, parts.config.prefetch) : parts.config.prefetch
     this.#takes = this.#prefetch
-    // Refusals that wait for their sender get a part. A sender that does not read its replies must not block other messages.
+    // Only a part, because a sender that does not read its refusals must not block other messages.
     const hearing = { max: Math.ceil(this.#prefetch / 2), maxBytes: this.#inFlightMaxBytes / 4 }
     const stuckChanged = () => this.#measureHeld()
     this.#reporter = new OutcomeReporter({
@@ -196,7 +196,7 @@ export class Consumer<Body, Result> {
     service.meter.observe('messages_held', held, { queue: contract.queue })
   }
 
-  #isInTrouble(sentence: string | undefined): void {
+  #setTrouble(sentence: string | undefined): void {
     this.#trouble = sentence
     this.#measureHeld()
   }
@@ -230,7 +230,7 @@ export class Consumer<Body, Result> {
   }
 
   /**
-   * Handles commands one batch at a time, so that the messages of a queue keep their order. Queries change nothing, so
+   * Handles commands one batch at a time, because the messages of a queue must keep their order. Queries change nothing, so
    * several batches of them run at the same time.
    */
   #startWork(): void {
@@ -267,7 +267,7 @@ export class Consumer<Body, Result> {
     if (contract.kind === 'command') return this.#waiting(config.batchMax)
     for (const held of this.#inFlight.waiting(Number.POSITIVE_INFINITY))
       if (held.expiresAtMs < this.#stop.clock.nowMs()) this.#drop(held, 'expired')
-      else if (!('kind' in held.read) && !this.#parts.addresses.mayBear(held.message.properties.replyTo))
+      else if (!('kind' in held.read) && !this.#parts.addresses.maySendTo(held.message.properties.replyTo))
         this.#drop(held, 'no-reply-address')
     return this.#isRoomForReplies() ? this.#waiting(contract.togetherMax ?? config.batchMax) : []
   }
@@ -311,7 +311,7 @@ export class Consumer<Body, Result> {
         config,
         service,
         trouble: (sentence) => {
-          this.#isInTrouble(sentence)
+          this.#setTrouble(sentence)
           if (sentence !== undefined) this.#workLog.holding()
         },
         reported: (reported) => {
@@ -325,9 +325,9 @@ export class Consumer<Body, Result> {
     service.meter.observe('batch_duration_seconds', (this.#stop.clock.nowMs() - since) / 1000, { queue })
     if (unreported !== undefined && this.#lastReportedMs < since) await this.#goAway(unreported)
     else {
-      // Some were applied, so the dependency is up, and the failure of the others may be temporary.
+      // Some messages were applied, so the dependency is up, and the failure of the others may be temporary.
       this.#inFlight.leave('requeue', unreported?.items ?? [])
-      this.#isInTrouble(undefined)
+      this.#setTrouble(undefined)
       if (readable.length > 0) this.#backToNormal()
     }
     await Promise.all(reports)
@@ -422,8 +422,9 @@ export class Consumer<Body, Result> {
 
   /**
    * Restores the full prefetch after the first message was applied again. Uses a second subscription, because after a
-   * cancel of the first one the broker would requeue messages in flight behind later ones. It is not awaited: while too
-   * much is in flight, the broker's responses are not read, and only the current work reduces that.
+   * cancel of the first one the broker would requeue messages in flight behind later ones. The
+   * subscription is not awaited: while too much is in flight, the broker's responses are not read until the current work
+   * is done.
    */
   #backToNormal(): void {
     if (this.#timesAway === 0) return
@@ -447,7 +448,7 @@ function questionOf(contract: Contract, read: Delivery | Refused, isLarge: boole
   return question.length <= QUESTION_MAX_LENGTH ? question : undefined
 }
 
-/** How long the sender of this query waits for the reply. Counted from its arrival here, so that the sender's clock does not matter. */
+/** How long the sender of this query waits for the reply. Counted from the arrival here, because the sender's clock may differ. */
 function waitMsOf({ kind }: Contract, { properties }: ConsumeMessage): number {
   const expirationMs = Number(properties.expiration ?? Number.NaN)
   return kind === 'query' && expirationMs <= EXPIRATION_MAX_MS ? expirationMs : Number.POSITIVE_INFINITY

@@ -1,9 +1,9 @@
-// Counts the outcomes of a batch, with one call of the meter for each outcome instead of each message.
+// Counts the outcomes of a batch. Calls the meter once for each outcome, not once for each message.
 import { type Contract, outcomesOf } from '../contract.ts'
 import type { Outcome } from '../handler.ts'
 import type { Meter } from '../service.ts'
 
-/** The values of the label `outcome` for this contract, from its schema, so that a handler cannot create unlimited series. */
+/** The values of the label `outcome` for this contract. They come from its schema, because a handler may return any text. */
 export function countedOutcomes(contract: Contract): readonly string[] {
   if (contract.kind === 'query') return ['answered']
   const outcomes = outcomesOf(contract)

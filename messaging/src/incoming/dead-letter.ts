@@ -16,7 +16,8 @@ export interface Failure {
 
 /**
  * The dead letter of a refused message: the same bytes and properties, plus `x-reason`, `x-error`, `x-failed-at` (ISO
- * 8601), `x-consumer`, `x-attempts` and `x-redrives`. It keeps its messageId, so that a redrive is recognised.
+ * 8601), `x-consumer`, `x-attempts` and `x-redrives`. It keeps its messageId, because the
+ * consumer needs the id to recognise a duplicate.
  * Properties that cannot be encoded again, or would route it elsewhere, are left out and named in `x-dropped`.
  */
 export function deadLetter(
@@ -32,7 +33,7 @@ export function deadLetter(
     'x-failed-at': failure.at.toISOString(),
     'x-consumer': failure.consumer,
     'x-attempts': deliveriesBefore(message) + attempts,
-    // Counted here and not in the redrive, so that a message that was moved by another tool also counts as redriven.
+    // Counted here and not by the redrive, because another tool may move the message back.
     [REDRIVES_HEADER]: Math.min(redrivesOf(message.properties) + 1, REDRIVES_MAX),
   }
   const left = room - room / 8 - bytesOfValue({ ...ours, 'x-dropped': '…' }, 1)

@@ -1,4 +1,4 @@
-// The messages in flight, from arrival until they are acknowledged or requeued. One object for each, and `leave` is the only way out.
+// The messages in flight, from arrival until they are acknowledged or requeued. Only `leave` acknowledges and requeues.
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import type { Delivery } from '../handler.ts'
 import type { Meter } from '../service.ts'
@@ -8,7 +8,7 @@ import type { Refused } from './read-message.ts'
 export interface Session {
   readonly channel: ConfirmChannel
   readonly over: AbortController
-  /** Chosen by us, so that they are known before the broker responds. Empty while the queue is not consumed. */
+  /** Chosen by us, because they are needed before the broker responds. Empty while the queue is not consumed. */
   consumerTags: string[]
 }
 
@@ -22,7 +22,7 @@ export interface Held<Body = unknown> {
   readonly read: Delivery<Body> | Refused
   /** Queries with the same value may share one call of the handler. Undefined for a query that is never combined with others. */
   readonly question: string | undefined
-  /** A large query. Only one large query is handled at a time. Other queries may run beside it. */
+  /** A large query. Only one large query is handled at a time. Other queries may run at the same time. */
   readonly isLarge: boolean
   /** When the requester stops waiting for the reply, by the clock. Infinity if unknown. */
   readonly expiresAtMs: number
@@ -35,7 +35,7 @@ export interface Held<Body = unknown> {
 export type Readable<Body> = Held<Body> & { readonly read: Delivery<Body> }
 
 export class InFlight<Body> {
-  /** In the order of arrival. Counts and sums are computed from this set. */
+  /** All messages, in the order of arrival. Counts and sums are computed from this set. */
   readonly #all = new Set<Held<Body>>()
   readonly #queue: string
   readonly #meter: Meter
@@ -55,12 +55,12 @@ export class InFlight<Body> {
     this.#bytes += held.message.content.length
   }
 
-  /** Messages in flight: neither acknowledged nor returned to the broker. */
+  /** The number of messages in flight: neither acknowledged nor requeued. */
   get size(): number {
     return this.#all.size
   }
 
-  /** Bytes of the bodies in flight. */
+  /** The size of the bodies in flight, in bytes. */
   get bytes(): number {
     return this.#bytes
   }
@@ -105,7 +105,7 @@ export class InFlight<Body> {
     return [...this.#all].filter(({ step }) => step !== 'reporting')
   }
 
-  /** Removes the waiting messages of a closed channel. Messages that are being handled or reported leave when that ends. */
+  /** Removes the waiting messages of a closed channel. Messages that are being handled or reported are removed when that ends. */
   sessionOver(session: Session): void {
     session.over.abort()
     for (const held of this.#all) if (held.session === session && held.step === 'waiting') this.#delete(held)
@@ -113,7 +113,7 @@ export class InFlight<Body> {
   }
 
   /**
-   * Acknowledges or requeues messages, each once. This is the only exit. Requeues with nack, because RabbitMQ 4.3 counts a
+   * Acknowledges or requeues messages, each once. No other code does. Requeues with nack, because RabbitMQ 4.3 counts a
    * reject toward the delivery limit, but not a nack, and the message did not fail
    * (https://www.rabbitmq.com/docs/quorum-queues).
    */

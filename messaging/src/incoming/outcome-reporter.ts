@@ -29,13 +29,13 @@ const REPLY_WAITS_MAX_MS = 30_000
 /** When replies cannot be delivered for the same reason, the log shows the first one, and then a count. */
 const LOGGED_EVERY_MS = 10_000
 
-/** Maximum time for checking whether the broker can deliver a refusal to its reply address. */
+/** Maximum time for the check of the reply address of a refusal. */
 const ADDRESS_WAITS_MAX_MS = 2_000
 
 export interface OutcomeReporterParts<Body, Result> {
   readonly contract: Contract<Body, Result>
   readonly publisher: Publisher
-  /** Has its own connection, so that large replies do not delay dead letters. */
+  /** Has its own connection, because large replies must not delay dead letters. */
   readonly replies: Publisher
   /** Uses the same connection as `replies`. */
   readonly refusals: Pick<Requester, 'refuse'>
@@ -47,7 +47,7 @@ export interface OutcomeReporterParts<Body, Result> {
   readonly hearing: { readonly max: number; readonly maxBytes: number }
   /** Ends when the consumer stops. */
   readonly scope: Scope
-  /** Called when a message cannot be dead-lettered and no other one is stuck, and when no message is stuck any more. */
+  /** Called when a first message cannot be dead-lettered, and when there is none any more. */
   readonly stuckChanged: () => void
 }
 
@@ -95,8 +95,8 @@ export class OutcomeReporter<Body, Result> {
     // Acknowledged together and at once. They do not wait for the dead letters of other messages.
     this.#parts.inFlight.leave('ack', plain)
     if (others.length === 0) return
-    const setAside = await Promise.all(others.map(({ item, outcome }) => this.#reportOne(item, outcome)))
-    this.#logSetAside(others.filter((_, index) => setAside[index]))
+    const areDeadLettered = await Promise.all(others.map(({ item, outcome }) => this.#reportOne(item, outcome)))
+    this.#logDeadLettered(others.filter((_, index) => areDeadLettered[index]))
   }
 
   /** Resolves when no reply is being sent any more. */
@@ -111,15 +111,15 @@ export class OutcomeReporter<Body, Result> {
       this.#meanwhile(this.#refuse(held, outcome))
       return false
     }
-    const isSetAside = outcome.kind === 'refused' && (await this.#setAside(held, outcome))
-    if (outcome.kind === 'refused' && !isSetAside) inFlight.leave('requeue', [held])
+    const isDeadLettered = outcome.kind === 'refused' && (await this.#publishDeadLetter(held, outcome))
+    if (outcome.kind === 'refused' && !isDeadLettered) inFlight.leave('requeue', [held])
     else if (!wantsReply(held) && outcome.kind !== 'answered') inFlight.leave('ack', [held])
     else this.#meanwhile(this.#reply(held, outcome).then(() => inFlight.leave('ack', [held])))
-    return isSetAside
+    return isDeadLettered
   }
 
   /** One line for each reason. The dead letters contain the messages and all details. */
-  #logSetAside(reported: readonly Reported<Held<Body>, Result>[]): void {
+  #logDeadLettered(reported: readonly Reported<Held<Body>, Result>[]): void {
     const { contract, service } = this.#parts
     const byReason = new Map<string, { error: string; refused: Held['message']['properties'][] }>()
     for (const { item, outcome } of reported) {
@@ -167,18 +167,18 @@ export class OutcomeReporter<Body, Result> {
       service.log.info({ queue, ...idsOf(properties), reason, error }, 'message refused: its sender was told')
       return inFlight.leave('ack', [held])
     }
-    const isSetAside = await this.#setAside(held, refused)
-    inFlight.leave(isSetAside ? 'ack' : 'requeue', [held])
-    if (isSetAside) this.#logSetAside([{ item: held, outcome: refused }])
+    const isDeadLettered = await this.#publishDeadLetter(held, refused)
+    inFlight.leave(isDeadLettered ? 'ack' : 'requeue', [held])
+    if (isDeadLettered) this.#logDeadLettered([{ item: held, outcome: refused }])
   }
 
   async #replyEnvelope({ message }: Held, outcome: Outcome<Result>, scope: Scope): Promise<Envelope | undefined> {
     const { contract, addresses } = this.#parts
-    return (await addresses.bears(message.properties.replyTo, scope)) ? replyTo(contract, message, outcome) : undefined
+    return (await addresses.isSafe(message.properties.replyTo, scope)) ? replyTo(contract, message, outcome) : undefined
   }
 
-  /** Publishes the dead letter until the broker has confirmed it. Resolves with false if the session or the consumer ends first. */
-  async #setAside(held: Held<Body>, refused: Refused): Promise<boolean> {
+  /** Publishes the dead letter, and retries until the broker has confirmed it. Resolves with false if the session or the consumer ends first. */
+  async #publishDeadLetter(held: Held<Body>, refused: Refused): Promise<boolean> {
     const { contract, publisher, config, service, scope } = this.#parts
     const { message, session } = held
     const failure = { consumer: service.name, at: scope.clock.date() }

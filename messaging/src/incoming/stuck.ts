@@ -65,7 +65,7 @@ export class Stuck<Item extends { readonly message: Pick<Message, 'properties'> 
     this.#changed()
     this.#service.log.info(
       { queue: this.#queue, messages: this.#count, seconds },
-      `no message of ${this.#queue} waits for its dead letter any more, after ${seconds.toFixed(1)} s`,
+      `no message of ${this.#queue} waits to be dead-lettered any more, after ${seconds.toFixed(1)} s`,
     )
   }
 }

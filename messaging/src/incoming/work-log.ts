@@ -31,7 +31,7 @@ export class WorkLog {
     }
   }
 
-  /** Called when messages are held. The next success of the handler ends this, and is logged. */
+  /** Called when messages are held. When the handler succeeds again, the end of the hold is logged. */
   holding(): void {
     this.#holdingSinceMs ??= this.#clock.nowMs()
   }
@@ -42,7 +42,7 @@ export class WorkLog {
     if (this.#holdingSinceMs !== undefined) {
       const seconds = (this.#clock.nowMs() - this.#holdingSinceMs) / 1000
       this.#holdingSinceMs = undefined
-      log.info({ queue, seconds }, `holding messages of ${queue} is over after ${seconds.toFixed(1)} s`)
+      log.info({ queue, seconds }, `messages of ${queue} are no longer held, after ${seconds.toFixed(1)} s`)
     }
     const counts: Record<string, number> = {}
     let redriven = 0

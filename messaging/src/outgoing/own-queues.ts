@@ -1,4 +1,4 @@
-// The queues that a process publishes to. Each one is declared or checked separately, so that a missing queue does not affect the others.
+// The queues that a process publishes to. Each one is declared or checked separately, because a missing queue must not affect the others.
 import type { RabbitmqConfig } from '../config.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Supervised } from '../connection/supervised.ts'

@@ -92,8 +92,8 @@ export class Publisher {
   }
 
   /**
-   * Publishes a message of `contract`, persistent, with a new messageId (UUIDv7, RFC 9562) unless it has one, and resolves
-   * once the broker has confirmed that it is stored.
+   * Publishes a persistent message of `contract`, and resolves once the broker has confirmed that it is stored. If
+   * `properties` has no messageId, the message gets a new one (UUIDv7, RFC 9562).
    * @throws NotAccepted (not stored) or OutcomeUnknown (maybe stored: not confirmed in time, nacked, or the connection was lost).
    * @example
    * ```ts
@@ -165,7 +165,7 @@ export class Publisher {
     channel.on('close', () => this.#lost())
   }
 
-  /** Makes this publisher responsible for `queues`. It checks them on each new connection, and again if one was deleted. */
+  /** Makes this publisher responsible for `queues`. It checks them for each new channel, and again if one was deleted. */
   ownQueues(queues: readonly string[]): void {
     for (const queue of queues) {
       this.queues.add(queue)
@@ -231,7 +231,7 @@ export class Publisher {
 
   /**
    * Refuses a message that would probably not be confirmed in time, because an earlier one has waited for half of the
-   * timeout. Each queue is checked separately, because only one of them may be slow. A message that is never confirmed
+   * timeout. Each queue is checked separately, because a slow queue does not delay the others. A message that is never confirmed
    * stops counting after the stall timeout.
    */
   #slowness(queue: string): NotAccepted | undefined {
@@ -292,7 +292,7 @@ export class Publisher {
       // amqplib throws before it writes anything: the channel is closing, or a property has a wrong type.
       const why = asError(error).message
       const reason = error instanceof IllegalOperationError ? 'disconnected' : 'unwritable'
-      this.#settle(id, new NotAccepted(reason, `${spoken(envelope)} not sent: ${why}`))
+      this.#settle(id, new NotAccepted(reason, `${named(envelope)} not sent: ${why}`))
     }
   }
 
@@ -312,8 +312,8 @@ export class Publisher {
   #late(id: number): void {
     const entry = this.#unconfirmed.get(id)
     if (entry === undefined) return
-    const why = `the broker did not confirm ${spoken(entry.envelope)} within ${this.#config.confirmTimeoutMs} ms`
-    this.#tell(id, new OutcomeUnknown(why))
+    const why = `the broker did not confirm ${named(entry.envelope)} within ${this.#config.confirmTimeoutMs} ms`
+    this.#report(id, new OutcomeUnknown(why))
     this.#watchStall()
   }
 
@@ -325,14 +325,14 @@ export class Publisher {
     if (returned) this.#settle(id, new NotAccepted('unroutable', `the broker has no queue ${envelope.queue}`))
     else if (error === null || error === undefined) this.#settle(id, undefined)
     else if (error instanceof Error && error.message === 'message nacked')
-      this.#settle(id, new OutcomeUnknown(`the broker rejected ${spoken(envelope)} (nack), but may have stored it`))
+      this.#settle(id, new OutcomeUnknown(`the broker rejected ${named(envelope)} (nack), but may have stored it`))
     else this.#settle(id, lostBeforeConfirm(envelope))
   }
 
   #settle(id: number, error: NotAccepted | OutcomeUnknown | undefined): void {
     const entry = this.#unconfirmed.get(id)
     if (entry === undefined) return
-    this.#tell(id, error)
+    this.#report(id, error)
     this.#unconfirmed.delete(id)
     this.#unconfirmedBytes -= entry.envelope.content.length
     this.#measure()
@@ -340,7 +340,7 @@ export class Publisher {
   }
 
   /** Reports the result to the caller once. After an unknown outcome, the message counts as unconfirmed until its confirm or the end of the channel. */
-  #tell(id: number, error: NotAccepted | OutcomeUnknown | undefined): void {
+  #report(id: number, error: NotAccepted | OutcomeUnknown | undefined): void {
     const entry = this.#unconfirmed.get(id)
     if (entry === undefined || entry.isReported) return
     entry.isReported = true
@@ -407,7 +407,7 @@ export class Publisher {
 /** The name of a queue in the metrics. Reply addresses share one label, because each requester has its own, and their number has no limit. */
 const countedAs = ({ queue }: Pick<Envelope, 'queue'>): string => (isReplyAddress(queue) ? 'replies' : queue)
 
-const spoken = ({ queue, properties }: Envelope) => `message ${properties.messageId ?? '(without id)'} to ${queue}`
+const named = ({ queue, properties }: Envelope) => `message ${properties.messageId ?? '(without id)'} to ${queue}`
 
 const lostBeforeConfirm = (envelope: Envelope) =>
-  new OutcomeUnknown(`the connection to the broker was lost before it confirmed ${spoken(envelope)}`)
+  new OutcomeUnknown(`the connection to the broker was lost before it confirmed ${named(envelope)}`)

@@ -31,7 +31,7 @@ const CHECK_TIMEOUT_MS = 2_000
 export class ReplyAddresses {
   readonly #config: RabbitmqConfig
   readonly #service: Service
-  /** The part of an address that names a node of the broker, for all nodes known to exist. */
+  /** The nodes that are known to exist, each as the part of a reply address that names it. */
   readonly #nodes = new Set<string>()
   /** Unknown nodes, and until when each counts as unknown, by the clock. */
   readonly #unknown = new Map<string, number>()
@@ -45,9 +45,9 @@ export class ReplyAddresses {
   }
 
   /**
-   * Learns the node that we are connected to, so that the first reply to a requester there does not wait for a check,
-   * which opens a connection. RabbitMQ writes the reply address into a message before it routes it, so a message that it
-   * returns brings back an address of our own channel. Never rejects: an unknown node is checked later.
+   * Learns the node that we are connected to. Otherwise the first reply to a requester on that node would wait for a check,
+   * which opens a connection. RabbitMQ writes the reply address into a message before it routes the message, so a returned
+   * message contains an address of our own channel. Never rejects, because an unknown node is checked later.
    */
   async learnNode({ current: connection }: Pick<Supervised<Connection>, 'current'>): Promise<void> {
     try {
@@ -61,12 +61,12 @@ export class ReplyAddresses {
         if (node !== undefined) this.#nodes.add(node)
       })
     } catch (error) {
-      this.#service.log.debug({ error: asError(error).message }, 'the node of the broker was not learned')
+      this.#service.log.debug({ error: asError(error).message }, 'could not learn the node of the broker')
     }
   }
 
-  /** False if no reply can be sent to this address, so that a query need not be handled. Does not contact the broker. */
-  mayBear(address: unknown): address is string {
+  /** False if no reply can be sent to this address. A query with such an address is dropped. Does not contact the broker. */
+  maySendTo(address: unknown): address is string {
     if (!isReplyAddress(address)) return false
     if (!address.startsWith(DIRECT_REPLY_TO)) return true
     const node = nodeOf(address)
@@ -79,8 +79,8 @@ export class ReplyAddresses {
    * RabbitMQ 3 closes a connection that uses an address of an unknown node with 541 (seen on 3.10; RabbitMQ 4.3 returns
    * the message). Also false if `scope` ends before the response.
    */
-  async bears(address: unknown, scope: Scope): Promise<boolean> {
-    if (!this.mayBear(address)) return false
+  async isSafe(address: unknown, scope: Scope): Promise<boolean> {
+    if (!this.maySendTo(address)) return false
     if (!address.startsWith(DIRECT_REPLY_TO)) return true
     const node = nodeOf(address)
     if (node === undefined) return false

@@ -8,7 +8,7 @@ import { z } from 'zod'
  */
 export const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to'
 
-/** Header of an error reply. It has the reason, which dead letters have in `x-reason`. In a dead letter, `x-error` is the explanation. */
+/** Header of an error reply, with the reason. A dead letter has the reason in `x-reason` and an explanation in `x-error`. */
 export const ERROR_HEADER = 'x-error'
 
 /** Header of the reply to a command that an earlier delivery has applied. Its value is true. */

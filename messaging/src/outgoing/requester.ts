@@ -52,7 +52,7 @@ export type CommandReply<Result> =
 const STOPPING_WAITS_MAX_MS = 2_000
 /** Maximum wait for the sender to acknowledge a refusal: one round trip on a busy machine. */
 const HEARD_WAITS_MAX_MS = 2_000
-/** How many refused commands are remembered. A consumer that crashes after its refusal was received sends it again. */
+/** Maximum number of refusals that are remembered. A consumer that crashes after its refusal was received sends it again. */
 const HEARD_MAX = 10_000
 
 interface Waiting {
@@ -124,7 +124,7 @@ export class Requester {
       .catch((error: Error) => this.#waiting.get(correlationId)?.reject(error))
     const message = await reply
     this.#service.meter.observe('rpc_duration_seconds', (this.#clock.nowMs() - since) / 1000, { queue: query.queue })
-    return replyIn(query, message)
+    return queryReplyIn(query, message)
   }
 
   /**
@@ -139,7 +139,7 @@ export class Requester {
     options: CommandOptions,
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
     const { deadlineMs, headers, signal } = options
-    // Not the message id: a late reply to an earlier request with the same id may be about another body.
+    // Not the message id, because a late reply to an earlier request with the same id may belong to another body.
     const correlationId = this.#clock.uuid()
     const { messageId = correlationId } = options
     const answer = this.#expect(correlationId, deadlineMs, command.queue, signal).then(
@@ -198,7 +198,7 @@ export class Requester {
         waiting.reject(new NoReply(`no reply from ${queue} within ${Math.round(deadlineMs)} ms`))
       })
       let clearHurry = () => {}
-      const forget = () => waiting.reject(new OutcomeUnknown(`nobody waits for the reply from ${queue} any more`))
+      const forget = () => waiting.reject(new OutcomeUnknown(`stopped waiting for the reply from ${queue}`))
       const leave = () => {
         clearDeadline()
         clearHurry()
@@ -274,10 +274,11 @@ export function commandReplyIn<Result>(schema: z.ZodType<Result>, message: Messa
   return { kind: 'applied', result: result.data, ...(isRepeated ? { repeated: true } : {}) }
 }
 
-function replyIn<T>(query: Query<T>, { content, properties }: Message): Reply<T> {
+/** The reply to a query. Throws BadReply for an error reply. The body is parsed when it is used. */
+export function queryReplyIn<T>(query: Query<T>, { content, properties }: Message): Reply<T> {
   const headers: Record<string, unknown> = properties.headers ?? {}
   if (headers[ERROR_HEADER] !== undefined)
-    throw new BadReply(`${query.queue} answered with ${legible(content.toString())}`)
+    throw new BadReply(`${query.queue} replied with an error: ${legible(content.toString())}`)
   const body = (): T => {
     const parsed = parseJson(content)
     if (!parsed.ok) throw new BadReply(`the reply from ${query.queue} is not JSON: ${parsed.error}`)
