@@ -1,9 +1,9 @@
-// Commands per second, from two responses of GET /queues: those that one producer accepted, and those that left the queues.
+// Computes two rates from responses of GET /queues: commands per second that one producer accepted, and that left the queues.
 
 const KEPT_S = 300
 /** A process that has not responded for this long has probably ended. */
 const SILENT_AFTER_S = 30
-/** A longer time without responses is a gap in the plot. A hidden tab, for example, sends no requests. */
+/** A longer time without responses becomes a gap in the plot. A hidden tab, for example, sends no requests. */
 const GAP_S = 10
 
 /**
