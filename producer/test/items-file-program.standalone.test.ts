@@ -286,7 +286,7 @@ describe('an export', () => {
     reply = (each, response, requests) =>
       each.path.endsWith('after=0') ? page(each, response, requests) : void response.destroy()
     const { code, err } = await run('export', ['--output', 'all.csv', '--give-up-after', '1'])
-    expect([code, err]).toEqual([69, expect.stringContaining('the list is not complete')])
+    expect([code, err]).toEqual([69, expect.stringContaining('gave up before the list was complete')])
     expect(readdirSync(folder)).toEqual([])
   })
 

@@ -38,7 +38,7 @@ export class InFlight {
 
   /**
    * Handles a request, unless another one with the same message id is in flight.
-   * @throws Problem 409, or 422 when the other one has another body
+   * @throws Problem 409, or 422 when the bodies differ
    */
   async serve(messageId: string, body: unknown, work: () => Promise<void>): Promise<void> {
     const json = JSON.stringify(body)

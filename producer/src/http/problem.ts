@@ -1,4 +1,4 @@
-// Errors as problem details (RFC 9457). The only place that maps an error to a response.
+// Errors as problem details (RFC 9457). Only this module maps an error to a response.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { BadReply, type Log, NoReply, NotAccepted, OutcomeUnknown } from '@ims/messaging'
 import { type ProblemDocument, problemSent, sendProblemDocument } from '@ims/runtime'
@@ -15,7 +15,7 @@ interface Details {
   readonly errors?: readonly Fault[]
   /** Why a consumer refused the command. */
   readonly reason?: string
-  /** Null stands for items without a sku. */
+  /** Null for items without a sku. */
   readonly sku?: string | null
   /** Progress of an interrupted redrive or discard. */
   readonly done?: number
@@ -53,7 +53,7 @@ const TITLES = {
   'dead-letters-unavailable': 'The dead letters are not available',
 } as const
 
-/** Seconds after which a client may retry while the broker is down. It is usually back by then. */
+/** Seconds after which a client may retry while the broker is down. The broker is usually back by then. */
 const RETRY_AFTER_S = '2'
 
 /** An error with its response. Its message is sent to the client as `detail`, so it must not contain internal information. */

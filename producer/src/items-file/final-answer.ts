@@ -36,7 +36,7 @@ async function attempt(request: ApiRequest, { api, patience, stopping, leaving }
       patience.progressed()
       return answer
     }
-    // A rate limit delays the request, but is not a failure of it.
+    // A rate limit delays the request, but does not count as a failed attempt.
     if (answer.status !== 429) attempts += 1
     const trouble = `the last response has status ${answer.status}: ${problemIn(answer).detail}`
     if (!(await patience.pause(attempts, trouble, answer, stopping))) return undefined

@@ -1,6 +1,6 @@
 // Spreadsheets run a cell that begins with = + - @ as a formula. In CSV files, an apostrophe before such a text prevents that.
 
-/** The characters that begin a formula, also in full-width form, and those that a spreadsheet skips before it. */
+/** The characters that begin a formula, in ASCII or full-width form, and characters that a spreadsheet skips before a formula. */
 const BEGINS_FORMULA = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/
 const GUARDED = /^'+[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/
 

@@ -3,7 +3,7 @@ import { JSONParser } from '@streamparser/json'
 import { CODE, Stopped } from './exit-codes.ts'
 import { COLUMNS, ROW_MAX_BYTES, type Row, type RowReader } from './row.ts'
 
-/** The parser gets pieces of this size, so that an element without an end is noticed early. */
+/** The parser gets pieces of this size, so that an element without an end is detected early. */
 const PIECE_BYTES = 16_384
 
 /** `line` of a row is the number of the element, from 1. */

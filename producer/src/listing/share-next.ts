@@ -6,7 +6,7 @@ const GATHER_MAX_MS = 10
 interface Lane<Answer> {
   /** Resolves when the request in flight has its reply, or has failed. */
   readonly settled: Promise<void>
-  /** The next request, for all callers since then. */
+  /** The next request, for all callers since the request in flight was sent. */
   next: Joint<Answer> | undefined
 }
 

@@ -26,11 +26,11 @@ export async function streamPages(
   let growth = 2
   for (let page = first; ; ) {
     const following = page.next === LAST_PAGE ? undefined : ask(page.next, growth)
-    let isThere = false
-    // Also awaited below, when the client has received this page.
+    let hasArrived = false
+    // This promise is also awaited below, when the client has received the current page.
     following?.then(
       () => {
-        isThere = true
+        hasArrived = true
       },
       () => {},
     )
@@ -45,7 +45,7 @@ export async function streamPages(
     taken(page)
     if (response.destroyed) return
     if (following === undefined) break
-    growth = isThere ? Math.max(1, growth / 2) : Math.min(GROWTH_MAX, growth * 2)
+    growth = hasArrived ? Math.max(1, growth / 2) : Math.min(GROWTH_MAX, growth * 2)
     page = await following
   }
   response.end(separator === '[' ? '[]' : ']')

@@ -25,7 +25,7 @@ const ONE_BODY_MAX_BYTES = 1_048_576
 /** Maximum number of dead letters with the same id in a response. */
 const SAME_ID_MAX = 20
 
-/** The number of dead letters in each queue, by reason. Reads each of them, which takes seconds for 100,000. */
+/** Counts the dead letters of each queue by reason. Reads every dead letter, which takes seconds for 100,000. */
 export function summaryRoute({ desk }: RouteParts): RequestHandler {
   return async (_, response) => {
     const signal = AbortSignal.timeout(ANSWER_WITHIN_MS)

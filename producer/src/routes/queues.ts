@@ -5,7 +5,7 @@ import type { Dependencies } from '../dependencies.ts'
 import { sendJson } from '../http/answer.ts'
 import type { Handler } from '../http/step.ts'
 
-/** All clients within this time get the same response, so the broker is asked at most once. */
+/** All clients get the same response for this time, so the broker is asked at most once. */
 const CACHED_MS = 1_000
 const COMMAND_QUEUES = contracts.filter(({ kind }) => kind === 'command').map(({ queue }) => queue)
 

@@ -32,10 +32,10 @@ const REASONS = {
     'It was redelivered too often. It probably crashes its consumer.',
     'After the fix is deployed, redrive one message first.',
   ],
-  rejected: ['The broker moved it: another consumer rejected it.', 'Redrive it when you know the cause.'],
-  expired: ['The broker moved it: it expired.', 'Redrive it when you know the cause.'],
-  maxlen: ['The broker moved it: its queue was full.', 'Redrive it when you know the cause.'],
-  unknown: ['It has no reason: another program put it there.', 'Check its content first.'],
+  rejected: ['Another consumer rejected it, so the broker dead-lettered it.', 'Redrive it when you know the cause.'],
+  expired: ['It expired, so the broker dead-lettered it.', 'Redrive it when you know the cause.'],
+  maxlen: ['Its queue was full, so the broker dead-lettered it.', 'Redrive it when you know the cause.'],
+  unknown: ['It has no reason, because another program published it.', 'Check its content first.'],
 }
 const OTHER = ['Its consumer refused it for this reason.', 'Read its error, remove the cause, then redrive it.']
 
