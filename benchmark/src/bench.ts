@@ -1,4 +1,4 @@
-// Shared by all scenarios: the stages, the amount of work, the peers, and the programs that serve HTTP.
+// Shared by all scenarios: the stages, the sizes, the peers, and the programs that serve HTTP.
 import { request } from 'node:http'
 import { freePorts } from 'testkit'
 import type { Progress, Row } from './measured.ts'
@@ -97,7 +97,7 @@ export async function endAll(running: Readonly<Record<string, Running>>): Promis
   await Promise.all(Object.values(running).map((each) => each.end()))
 }
 
-/** Runs `work`, and measures the CPU time of each process per message or request. `countOf` returns how many there were. */
+/** Runs `work`, and measures the CPU time of each process per message or request. `countOf` returns their number. */
 export async function withCpu<Result>(
   running: Readonly<Record<string, Running>>,
   work: () => Promise<Result>,

@@ -90,7 +90,7 @@ interface Message {
 
 const create = (n: number): Message => ({ messageId: uuidv7(), content: JSON.stringify(item(n)) })
 
-/** How a message can be bad or a duplicate. Each is derived from a recent good message, so that both are in one batch. */
+/** The kinds of bad messages and duplicates. Each is derived from a recent good message, so that both are in one batch. */
 export const BAD = {
   'repeat a sku': ({ content }: Message) => ({ messageId: uuidv7(), content }),
   'are sent twice': (before: Message) => before,
@@ -103,7 +103,7 @@ export type Bad = keyof typeof BAD
 /** The name of items that a trigger rejects. */
 const REFUSED_NAME = 'refused'
 
-/** Makes MySQL reject items with that name. */
+/** Makes MySQL reject items with the name `REFUSED_NAME`. */
 export async function refuseItems({ pool }: Stage): Promise<void> {
   await pool.query(
     `CREATE OR REPLACE TRIGGER refuse_items BEFORE INSERT ON inventory FOR EACH ROW

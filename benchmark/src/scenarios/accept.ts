@@ -64,7 +64,7 @@ export const accept: Scenario = {
   },
 }
 
-/** Starts ours, the ceiling that does the same work, and the peers. */
+/** Starts our producer, the ceiling with the same function, and the peers. */
 export async function acceptHosts({ stages, peers }: Bench): Promise<Host[]> {
   const [ours] = stages
   return await Promise.all([
