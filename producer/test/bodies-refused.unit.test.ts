@@ -115,7 +115,7 @@ describe('a bad body', () => {
 
   it.each([
     [
-      'a number beyond what a double holds',
+      'too large for a double',
       `{"price": 1e400, ${JSON.stringify({ ...apple, price: undefined }).slice(1)}`,
     ],
     [

@@ -10,7 +10,7 @@ import { httpEnvironment, mustBeLocked } from '../src/config.ts'
 import { limitsOf } from '../src/http/limits.ts'
 
 describe('the environment of the producer', () => {
-  it('listens on 127.0.0.1:5000 and waits for all four consumers by default', () => {
+  it('has the defaults 127.0.0.1:5000, all four consumers and bodies of 100 KiB', () => {
     const config = httpEnvironment.parse({})
     expect(config).toMatchObject({ host: '127.0.0.1', port: 5000, waitFor: seedContracts, bodyMaxBytes: 102_400 })
     expect(httpEnvironment.parse({ WAIT_FOR_CONSUMERS: 'false' }).waitFor).toEqual([])
@@ -94,7 +94,7 @@ describe('the limits of the producer', () => {
   const limits = (env: Record<string, string>, mib = 256) =>
     limitsOf(httpEnvironment.parse(env), new MemoryBudget('producer', mib * MIB))
 
-  it('derive from its memory', () => {
+  it('are derived from its memory', () => {
     const [small, large] = [limits({}), limits({}, 1_024)]
     expect(small.connectionsMax).toBeGreaterThan(1_000)
     for (const name of ['connectionsMax', 'heldMaxBytes', 'requestsMax', 'waitsMax'] as const)
