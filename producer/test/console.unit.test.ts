@@ -68,7 +68,7 @@ describe('the console', () => {
     }
   })
 
-  it('serves every file that a module imports, at once or later', () => {
+  it('serves every file that a module imports, also with import()', () => {
     for (const [path, { identity }] of files.hashed)
       for (const [, target] of identity.toString().matchAll(/\b(?:from|import)\s*\(?\s*["']([\w./-]+)["']/g))
         expect([path, target, files.hashed.has(target ?? '')]).toEqual([path, target, true])
@@ -126,7 +126,7 @@ describe('the console', () => {
     expect((await request(app).get(path).set('Accept', HTML)).status).toBe(404)
   })
 
-  it('has less than 120 kB with all files that it loads, compressed', () => {
+  it('takes less than 120 kB in total, compressed', () => {
     const bytes = [files.console, ...files.hashed.values()].reduce((sum, { br }) => sum + br.length, 0)
     expect(bytes).toBeLessThan(120_000)
   })

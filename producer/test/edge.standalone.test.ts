@@ -12,7 +12,7 @@ import { servers, sockets, start } from './on-sockets.ts'
 import { until } from './until.ts'
 import { exchange } from './wire.ts'
 
-/** A socket that records what it receives. */
+/** A socket that records the received data. */
 function client(port: number) {
   const socket = connect(port, '127.0.0.1')
   sockets.push(socket)
@@ -106,7 +106,7 @@ describe('a pipeline', () => {
     await until(() => slow.waiting() === 1)
     socket.destroy()
     await new Promise((resolve) => setTimeout(resolve, 100))
-    // Timers run before sockets are read, so the server gets one more turn to see the disconnect.
+    // Timers run before sockets are read, so the server needs one more turn of its event loop to see the disconnect.
     await new Promise((resolve) => setImmediate(resolve))
     slow.confirm()
     await new Promise((resolve) => setTimeout(resolve, 100))

@@ -212,7 +212,7 @@ export function mustBeDocumented(
   }
   if (operation === undefined) {
     const expected = known === undefined && !isConsole ? 404 : 405
-    // Without a key, or over the rate limit, the response does not reveal what exists.
+    // Without a key, or over the rate limit, the response does not reveal whether the path exists.
     expect([expected, 401, 403, 429, ...(isDecodable(path) ? [] : [400])]).toContain(status)
     if (status === 405) expect(headers.allow).toContain('OPTIONS')
     mustBeProblem(method, status, headers, body)

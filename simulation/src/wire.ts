@@ -215,7 +215,7 @@ export class Link {
     this.#endBroker()
   }
 
-  /** Cuts the connection. Data in flight is lost, and each side notices after a delay of its own. */
+  /** Cuts the connection. Data in flight is lost, and each side notices the loss after its own delay. */
   cut(): void {
     this.isBlackHole = true
     this.#world.at(this.#world.nowMs + this.broker.delayMs(), () => this.#endBroker())

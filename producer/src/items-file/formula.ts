@@ -4,7 +4,7 @@
 const BEGINS_FORMULA = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/
 const GUARDED = /^'+[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/
 
-/** `text` as a cell that no spreadsheet runs. `unguarded` restores it exactly, because a text with an apostrophe gets one more. */
+/** `text` as a cell that no spreadsheet runs. `unguarded` restores it exactly, because a text such as '=1 gets a second apostrophe. */
 export const guarded = (text: string): string => (BEGINS_FORMULA.test(text) ? `'${text}` : text)
 
 /** The original text of a cell. */

@@ -36,7 +36,7 @@ export class Patience {
     this.#progressAt = performance.now()
   }
 
-  /** Whether nothing has succeeded for too long. */
+  /** Whether the time without progress exceeds the limit. */
   get isOver(): boolean {
     return performance.now() - this.#progressAt > this.#giveUpAfterMs
   }

@@ -21,7 +21,7 @@ export class PagesInFlight {
   readonly #maxBytes: number
   /** Pages that wait for memory, in the order of arrival. */
   readonly #waiting = new Set<Turn>()
-  /** Pages that clients have not fully received, and the number of those clients. */
+  /** Pages that clients have not fully received, and the number of clients that receive each page. */
   readonly #held = new Map<Page, number>()
   #heldBytes = 0
   #askedBytes = 0

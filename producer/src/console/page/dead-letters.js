@@ -1,4 +1,4 @@
-// The tab Dead letters, for keys with the scope admin: shows what failed and why, and redrives or discards a selection.
+// The tab Dead letters, for keys with the scope admin: shows dead letters by reason, and redrives or discards a selection.
 import { useEffect, useState } from 'preact/hooks'
 import { call } from './api.js'
 import { html } from './html.js'
@@ -10,7 +10,7 @@ const IDS_MAX = 1_000
 const MAX = 10_000
 const WAIT_S = 15
 
-/** The meaning of each reason, and what to do. Also in docs/dead-letters.md. */
+/** The meaning of each reason, and the action to take. Also in docs/dead-letters.md. */
 const REASONS = {
   'not-json': ['The body is not JSON.', 'Redrive it only after the schema has changed.'],
   invalid: ['The body does not match the schema.', 'Redrive it only after the schema has changed.'],

@@ -64,7 +64,7 @@ export function Items() {
 
   const remove = (item) => {
     const key = `delete ${item.sku}`
-    // Kept outside of the tab, because the user can leave it and open it again before the deletion is sent.
+    // Stored outside of this tab, because the user can leave the tab and return before the deletion is sent.
     changed({ leaving: new Set(suite.leaving).add(item.sku) })
     const stay = () => changed({ leaving: new Set([...suite.leaving].filter((sku) => sku !== item.sku)) })
     const sending = setTimeout(() => {
