@@ -5,7 +5,7 @@ import type { Progress, Row } from './measured.ts'
 import { cpuSeconds, type Program, type Running, until } from './processes.ts'
 import type { Stage } from './stage.ts'
 
-/** Durations, and numbers of rounds, messages and rows. */
+/** The size of a run: durations, and numbers of rounds, messages and rows. */
 export interface Extent {
   readonly rounds: number
   readonly loadS: number
@@ -35,7 +35,7 @@ export interface Bench {
   readonly peers: readonly Peer[]
 }
 
-/** The producer and the consumer, written with another framework. */
+/** A producer and a consumer that use another framework. */
 export interface Peer {
   readonly name: string
   readonly isTuned: boolean

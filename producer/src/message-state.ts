@@ -47,7 +47,7 @@ export type MessageState =
       readonly possible: readonly Possibility[]
     }
 
-/** The state is `applied` if any verdict is, otherwise that of the newest verdict. `history` has all verdicts. */
+/** The state is `unknown` without verdicts, `applied` if one verdict has no error, and `refused` otherwise. `history` has all verdicts. */
 export function stateOf(
   id: string,
   { verdicts, remembersSince }: z.output<(typeof messageStatus)['reply']>,

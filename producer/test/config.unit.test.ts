@@ -1,4 +1,4 @@
-// The environment of the producer.
+// The configuration of the producer: defaults, access and limits.
 import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -82,7 +82,7 @@ describe('access to the producer', () => {
     expect(problemsOf({ API_KEYS_FILE, API_KEYS: KEY_LINE })).toEqual([expect.stringContaining('choose one')])
   })
 
-  it('is limited to local host names without keys, and to those in HTTP_ALLOWED_HOSTS', () => {
+  it('is limited to local host names and HTTP_ALLOWED_HOSTS, but not with keys or API_KEYS=open', () => {
     expect([...(parse({}).servedHosts ?? [])]).toEqual(['localhost', '127.0.0.1', '[::1]'])
     expect(parse({ HTTP_ALLOWED_HOSTS: 'Shop.example, b' }).servedHosts).toContain('shop.example')
     expect(parse({ API_KEYS: KEY_LINE }).servedHosts).toBeUndefined()

@@ -96,7 +96,7 @@ describe('the console', () => {
   })
 
   it.each(['/', '/docs', '/openapi.json', script])(
-    'returns the length of GET for HEAD, 405 for POST, and the allowed methods: %s',
+    'responds to HEAD with the length of GET, to POST with 405, and to OPTIONS with the methods: %s',
     async (path) => {
       const { app } = consoleUnderTest()
       const got = await request(app).get(path).set('Accept', HTML).set('Accept-Encoding', 'gzip')

@@ -170,7 +170,7 @@ describe('the program dead-letters', () => {
     expect(await peer.ids(QUEUE, 1)).toEqual(['\u001b[2J'])
   })
 
-  it('logs each change to DEAD_LETTERS_LOG, and prints an error when it cannot', async () => {
+  it('logs a redrive to DEAD_LETTERS_LOG, and prints an error when the log cannot be written', async () => {
     await peer.addDeadLetters(3)
     const folder = mkdtempSync(join(tmpdir(), 'ims-dead-letters-log-'))
     const path = join(folder, 'log')

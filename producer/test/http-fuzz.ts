@@ -131,7 +131,7 @@ const query = fc
 const method = fc.oneof(
   { weight: 3, arbitrary: fc.constant('POST') },
   { weight: 3, arbitrary: fc.constant('GET') },
-  // CONNECT does not use a path, and Node closes the connection on it.
+  // Without CONNECT, because it has no path, and Node closes its connection.
   { weight: 1, arbitrary: fc.constantFrom(...METHODS.filter((name) => name !== 'CONNECT')) },
 )
 

@@ -350,7 +350,7 @@ class Simulation {
       )
   }
 
-  /** Checks that the deletion of a queue affects only messages of this queue, and that their error names it. */
+  /** Checks that the deletion of a queue affects only messages of this queue, and that their errors name the queue. */
   #checkDeletedQueue({ label, kind }: Sent, error: Error): void {
     const reason = error instanceof NotAccepted ? error.reason : 'unknown'
     const keepsConnections = this.#plan.faults.every(

@@ -87,7 +87,7 @@ interface Load {
   readonly body?: object
 }
 
-/** A row of requests per second, by host. */
+/** Measures the requests per second of each host. Resolves with one row. */
 export async function loaded({ extent, progress }: Bench, hosts: readonly Host[], load: Load): Promise<Row> {
   const { what, goals } = load
   const measure = async (host: Host, durationS: number) => {

@@ -4,7 +4,7 @@ import { Problem, sendProblem } from '../http/problem.ts'
 import { pathOf, type Step } from '../http/step.ts'
 import { CONSOLE_FILES, type ConsoleFile, type ConsoleFiles } from './files.ts'
 
-/** The paths, as the log and the metrics name them. */
+/** The paths of the console in the log and the metrics. */
 export const CONSOLE_ROUTES = ['/', '/docs', '/openapi.json', `${CONSOLE_FILES}:file`] as const
 
 /** The policy of the pages: they load files from this server only, and run no inline scripts. */

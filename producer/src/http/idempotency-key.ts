@@ -17,7 +17,7 @@ export function idempotencyKey({ 'idempotency-key': header }: IncomingHttpHeader
   throw invalid('must be one non-empty string in double quotes, of printable ASCII, with \\ before each " and \\ in it')
 }
 
-/** For paths where a repeated request has another effect: if they ignored the key, they would mislead the client. */
+/** Rejects the header on paths where a repeated request has a new effect. Ignoring the header would mislead the client. */
 export function refuseIdempotencyKey({ 'idempotency-key': header }: IncomingHttpHeaders): void {
   if (header !== undefined) throw invalid('is not supported on this path')
 }

@@ -130,8 +130,8 @@ const documentOf = ({ status, kind, message, headers, details }: Problem): Probl
 })
 
 /**
- * Aborts a response that has started and cannot be completed. Resets the connection, because over HTTP/1.0 a response
- * ends with its connection: after a clean end, a partial response would look complete.
+ * Aborts a response that has started and cannot be completed. Resets the connection, because in HTTP/1.0 a normal close
+ * marks the end of a response: a partial response would look complete.
  */
 export function cutOff(response: ServerResponse): void {
   response.socket?.resetAndDestroy()

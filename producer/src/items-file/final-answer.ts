@@ -48,7 +48,7 @@ function orNoAnswer(error: unknown): NoAnswer {
   throw error
 }
 
-/** The problem document of a response. Empty members if it is not one. */
+/** The problem document of a response. Its members are empty if the response has none. */
 export const problemIn = (answer: Answer) => problem.safeParse(jsonIn(answer)).data ?? { type: '', detail: '' }
 
 /** Undefined if the response is not JSON. */

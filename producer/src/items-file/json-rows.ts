@@ -56,7 +56,7 @@ async function* rowsIn(chunks: AsyncIterable<Buffer>): AsyncGenerator<Row> {
   }
 }
 
-/** The row of a value. Its cells are the members that an item has. */
+/** The row for a value. Its cells are the members of the value that belong to an item. */
 export function rowOf(line: number, value: unknown): Row {
   const members: Record<string, unknown> = typeof value === 'object' && value !== null ? { ...value } : {}
   return { line, read: { value }, cells: COLUMNS.map((column) => cellOf(members[column])) }

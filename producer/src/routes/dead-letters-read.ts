@@ -1,4 +1,4 @@
-// The routes that read /dead_letters: counts by reason, a page, a single dead letter, all of them as JSON lines.
+// The routes that read /dead_letters: counts by reason, a page, a single dead letter, and all dead letters as JSON lines.
 import { once } from 'node:events'
 import { countReason, type DeadLetter, type DeadLetterDesk, deadLetterSources, jsonLinePieces } from '@ims/messaging'
 import type { RequestHandler, Response } from 'express'

@@ -1,4 +1,4 @@
-// GET /queues: the messages and consumers of each queue, by the broker's counts, and the commands that this process sent to it.
+// GET /queues: the messages and consumers of each queue, as the broker counts them, and the commands that this process sent.
 import { contracts, NotAccepted, type QueueState } from '@ims/messaging'
 import type { AcceptedCommands } from '../accepted-commands.ts'
 import type { Dependencies } from '../dependencies.ts'

@@ -159,7 +159,7 @@ function keep(command) {
 
 /**
  * Sends a command and returns it with its outcome. A command that is sent again has the same key, so it is applied once.
- * It is stored before it is sent, because the user can close the tab in between.
+ * The command is stored before it is sent, because the user can close the tab in between.
  */
 export async function send(command) {
   const sent = { at: new Date().toISOString(), key: randomHex(), ...command }
