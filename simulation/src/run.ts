@@ -597,7 +597,10 @@ class Simulation {
     }
     const tooLong = this.#broker.inFlight(QUEUE).find(({ sinceMs }) => sinceMs < this.#world.nowMs - HOLD_MAX_MS)
     if (tooLong && this.#plan.faults.every(({ kind }) => kind.startsWith('database')))
-      this.#violated('no message is held for too long', `${labelOf(tooLong.message.content)} since ${tooLong.sinceMs} ms`)
+      this.#violated(
+        'no message is held for too long',
+        `${labelOf(tooLong.message.content)} since ${tooLong.sinceMs} ms`,
+      )
     const [overdue] = this.#broker.overdue
     const mayFreeze = this.#plan.faults.some(({ kind }) => kind === 'freeze')
     if (overdue !== undefined && !mayFreeze)
