@@ -1,11 +1,11 @@
-// Shared by all scenarios: the stages, the amount of work, the peers, and the programs that serve HTTP.
+// Shared by all scenarios: the stages, the sizes, the peers, and the programs that serve HTTP.
 import { request } from 'node:http'
 import { freePorts } from 'testkit'
 import type { Progress, Row } from './measured.ts'
 import { cpuSeconds, type Program, type Running, until } from './processes.ts'
 import type { Stage } from './stage.ts'
 
-/** Durations, and numbers of rounds, messages and rows. */
+/** The size of a run: durations, and numbers of rounds, messages and rows. */
 export interface Extent {
   readonly rounds: number
   readonly loadS: number
@@ -35,7 +35,7 @@ export interface Bench {
   readonly peers: readonly Peer[]
 }
 
-/** The producer and the consumer, written with another framework. */
+/** A producer and a consumer that use another framework. */
 export interface Peer {
   readonly name: string
   readonly isTuned: boolean
@@ -97,7 +97,7 @@ export async function endAll(running: Readonly<Record<string, Running>>): Promis
   await Promise.all(Object.values(running).map((each) => each.end()))
 }
 
-/** Runs `work`, and measures the CPU time of each process per message or request. `countOf` returns how many there were. */
+/** Runs `work`, and measures the CPU time of each process per message or request. `countOf` returns their number. */
 export async function withCpu<Result>(
   running: Readonly<Record<string, Running>>,
   work: () => Promise<Result>,

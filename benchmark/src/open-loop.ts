@@ -1,6 +1,6 @@
 // A load generator with a fixed rate, in its own process. The time at which a request is due does not depend on earlier
-// responses, and its latency is measured from that time. So a pause of the program counts for every request that it delays
-// (no coordinated omission). Prints percentiles as JSON.
+// responses, and its latency is measured from that time. A pause of the program therefore counts for every request that it
+// delays (no coordinated omission). Prints percentiles as JSON.
 import { Agent, request } from 'node:http'
 import { z } from 'zod'
 

@@ -21,7 +21,7 @@ svg text { font: 12px system-ui, sans-serif; fill: #1d2330; }
 .ours { fill: #2f6fde; } .theirs { fill: #a9b3c6; } .range { stroke: #1d2330; stroke-width: 1.5; }
 `
 
-/** The page. `before` is an earlier result. A column shows its ratios. */
+/** Renders the page. With `before`, a column shows the ratios of that earlier result. */
 export function page(result: Result, before?: Result): string {
   const scenarios = [...new Set(result.rows.map(({ scenario }) => scenario))]
   const versions = Object.entries(result.versions).map(([name, version]) => `${name} ${version}`)

@@ -11,7 +11,7 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export interface Program {
   /** A TypeScript or JavaScript file, relative to `root`. */
   readonly file: string
-  /** The source tree to run it from. By default this one. */
+  /** The source tree that contains the file. By default this one. */
   readonly root?: string
   readonly env: Readonly<Record<string, string>>
   readonly args?: readonly string[]

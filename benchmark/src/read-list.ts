@@ -1,4 +1,4 @@
-// Reads a list over HTTP without keeping it, and measures the time to its first byte and to its end.
+// Reads a list over HTTP without storing it, and measures the time to its first byte and to its end.
 import { get } from 'node:http'
 
 export interface ListRead {

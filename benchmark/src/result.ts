@@ -1,4 +1,4 @@
-// The result file: the rows, and the command, commit, machine and versions that they belong to. `--compare` reads an earlier one.
+// The result file: the rows, and the command, commit, machine and versions of the run. `--compare` reads an earlier result file.
 import { readFile } from 'node:fs/promises'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { commitOf, type Servers } from 'testkit'
@@ -14,7 +14,7 @@ const result = z.object({
   isQuick: z.boolean(),
   rounds: z.int(),
   machine: z.string(),
-  /** Load averages over one minute, at the start and at the end. Above the number of processors, the figures are disturbed. */
+  /** Load averages over one minute, at the start and at the end. If one exceeds the number of processors, the figures are unreliable. */
   load: z.array(z.number()),
   versions: z.record(z.string(), z.string()),
   rows: z.array(row),

@@ -90,7 +90,7 @@ interface Message {
 
 const create = (n: number): Message => ({ messageId: uuidv7(), content: JSON.stringify(item(n)) })
 
-/** How a message can be bad or a duplicate. Each is derived from a recent good message, so that both are in one batch. */
+/** The kinds of bad messages and duplicates. Each is derived from a recent good message, so that both are in one batch. */
 export const BAD = {
   'repeat a sku': ({ content }: Message) => ({ messageId: uuidv7(), content }),
   'are sent twice': (before: Message) => before,
@@ -103,7 +103,7 @@ export type Bad = keyof typeof BAD
 /** The name of items that a trigger rejects. */
 const REFUSED_NAME = 'refused'
 
-/** Makes MySQL reject items with that name. */
+/** Makes MySQL reject items with the name `REFUSED_NAME`. */
 export async function refuseItems({ pool }: Stage): Promise<void> {
   await pool.query(
     `CREATE OR REPLACE TRIGGER refuse_items BEFORE INSERT ON inventory FOR EACH ROW
@@ -120,7 +120,7 @@ export async function refuseNone({ pool }: Stage): Promise<void> {
 const isBad = (n: number, of20: number): boolean => n % 20 >= 19 - of20 && n % 20 < 19
 
 /**
- * Empties the queue and publishes `messages` create messages like the producer's, for the items from number `from` on.
+ * Empties the queue and publishes `messages` create messages, like the producer. The items have the numbers from `from` on.
  * With `bad`, `bad.of20` of each 20 messages are bad. Returns the number of good messages.
  */
 export async function fillCreateItem(
@@ -209,7 +209,7 @@ const DIGITS =
 const NUMBERS = `SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d AS n
   FROM (${DIGITS}) a, (${DIGITS}) b, (${DIGITS}) c, (${DIGITS}) e, (${DIGITS}) f`
 
-/** Empties the tables and inserts `items` items like `item`. */
+/** Empties the tables and inserts `items` items, with the values that `item` returns. */
 export async function fillInventory({ pool }: Stage, items: number): Promise<void> {
   await pool.query('TRUNCATE TABLE inventory')
   await pool.query('TRUNCATE TABLE inbox')

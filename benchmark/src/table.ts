@@ -1,4 +1,4 @@
-// The result as a Markdown table: one line for each comparison, with its ratio, our goal, and an earlier ratio if there is one.
+// The result as a Markdown table. Each line is a comparison, with its ratio, its goal, and the ratio of an earlier run if there is one.
 import { cpuRatio, type Goal, isMet, median, OURS, type Row, ratio } from './measured.ts'
 
 /** Two decimals below 10, one below 100, otherwise none. */
@@ -30,7 +30,7 @@ export interface Comparison {
   readonly met: 'yes' | 'no' | ''
 }
 
-/** Returns a comparison with each other contestant, and one without if our own figure has a goal or is the only one. */
+/** Returns one comparison for each other contestant, and one for our own figure if it has a goal or is the only figure. */
 export function comparisons(row: Row, before: readonly Row[] = []): Comparison[] {
   const earlier = before.find(({ scenario, what }) => scenario === row.scenario && what === row.what)
   const others = Object.keys(row.figures).filter((name) => name !== OURS)
@@ -57,7 +57,7 @@ const ratioShown = (row: Row, against: string): string => ratio(row, against)?.t
 const goalShown = ({ min, max }: Goal): string =>
   [...(min === undefined ? [] : [`≥ ${min}`]), ...(max === undefined ? [] : [`≤ ${max}`])].join(', ')
 
-/** The table. With `before`, a column shows the ratios of an earlier run. */
+/** Renders the table. With `before`, a column shows the ratios of an earlier run. */
 export function table(rows: readonly Row[], before?: readonly Row[]): string {
   const heads = ['what', OURS, 'against', 'theirs', 'ratio', 'by CPU', ...(before ? ['before'] : []), 'goal', 'met']
   const lines = rows

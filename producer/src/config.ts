@@ -26,7 +26,7 @@ export const httpEnvironment = z
     LIST_PAGE_ITEMS: whole(1, PAGE_MAX_ITEMS)
       .default(1_000)
       .describe(
-        'items of the first page while the whole list is streamed; later pages have up to five times as many while the client waits for them',
+        'number of items on the first page of a streamed list; later pages have up to five times as many while the client waits for them',
       ),
     HTTP_BODY_MOST_BYTES: whole(1, 134_217_728).default(102_400).describe('maximum size of a request body, in bytes'),
     HTTP_REQUEST_TIMEOUT_MS: ms(30_000).describe('timeout for receiving a whole request'),

@@ -21,7 +21,7 @@ void runService({ name: 'producer', adminPort: 9090, config }, async (service) =
   // Closed in reverse order: first the HTTP server with its requests in flight, then the broker.
   const broker = own(await openBroker(config.rabbitmq, service, { publishes: contracts }))
   await waitForConsumers(broker, config.http.waitFor, service, CONSUMERS_WITHIN_MS)
-  // Connects to the broker only while it is used.
+  // The desk connects to the broker only while it is used.
   const deadLetters = deadLetterDesk(config.rabbitmq, service)
   const { servedHosts } = config.http
   const app = createApp({

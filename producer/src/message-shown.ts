@@ -1,4 +1,4 @@
-// Formats what is known about a message as a timeline for a terminal, with all content escaped.
+// Formats the state of a message as a timeline for a terminal, with all content escaped.
 import { printable } from '@ims/messaging'
 import { type Decision, type MessageState, type Possibility, timeOf } from './message-state.ts'
 

@@ -5,7 +5,7 @@ import type { z } from 'zod'
 /** The maximum difference between the clocks of the producer and the database. */
 const CLOCKS_DIFFER_MAX_MS = 60_000
 
-/** `redrivenBefore` is set on a refusal after which the message was redriven: the time of the next decision. */
+/** If the message was redriven after this refusal, `redrivenBefore` is the time of the next decision. */
 export type Decision = RecordedVerdict & { readonly redrivenBefore?: string }
 
 /** A possible state of a message whose record does not show its state. */
@@ -35,7 +35,7 @@ export type MessageState =
       readonly at: string
       readonly reason: string
       readonly error: string
-      /** Its possible states now. */
+      /** The possible current states of the message. */
       readonly possible: readonly Possibility[]
       readonly history: readonly Decision[]
     }
@@ -47,7 +47,7 @@ export type MessageState =
       readonly possible: readonly Possibility[]
     }
 
-/** The state is `applied` if any verdict is, otherwise that of the newest verdict. `history` has all verdicts. */
+/** The state is `unknown` without verdicts, `applied` if one verdict has no error, and `refused` otherwise. `history` has all verdicts. */
 export function stateOf(
   id: string,
   { verdicts, remembersSince }: z.output<(typeof messageStatus)['reply']>,

@@ -15,7 +15,7 @@ import { shownMessage } from './message-shown.ts'
 import { stateOf } from './message-state.ts'
 
 const USAGE = `usage: npm run message -- <id>
-Exit codes: 0 applied · 2 refused · 3 unknown · 64 wrong arguments · 69 no answer · 78 wrong configuration · 130 interrupted`
+Exit codes: 0 applied · 2 refused · 3 unknown · 64 wrong arguments · 69 no broker or no reply · 78 wrong configuration · 130 interrupted`
 
 /** The exit codes, which docs/api.md lists too. 1 is for unexpected errors. */
 const CODE = { applied: 0, refused: 2, unknown: 3, help: 0, usage: 64, noAnswer: 69, interrupted: 130 } as const

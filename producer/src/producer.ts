@@ -78,12 +78,12 @@ export function createApp(dependencies: Dependencies): App {
   ]
   const foreign = refuseForeign(dependencies.servedHosts)
   const then: Step[] = [foreign, authorise(keysNow)]
-  // Without keys and proxies, a client is an address, and the limit on its connections also limits its requests in flight.
+  // Without keys and proxies, a client is an address. The limit on its connections then also limits its requests in flight.
   if (keysNow() !== undefined || config.trustProxy !== undefined) then.push(limitRequests(limits))
   const isLimited = config.rateLimitPerMinute > 0
   app.use(first.map(middleware))
   if (isLimited) app.use(limitRate(config.rateLimitPerMinute))
-  // Before the API key is checked, because the console needs none. Requests on the short cut skip this step.
+  // Runs before the check of the API key, because the console needs none. Requests on the short cut skip this step.
   if (console) app.use([foreign, serveConsole(console, paths)].map(middleware))
   app.use(then.map(middleware))
   for (const [path, handler] of Object.entries(post)) {

@@ -23,7 +23,7 @@ describe('the access log', () => {
     },
   )
 
-  it('sets an id on every response, whatever its status', async () => {
+  it('sets a request id on responses with the statuses 200, 400, 404 and 405', async () => {
     const { app } = appUnderTest()
     for (const response of [
       await request(app).get('/nothing'),
@@ -35,7 +35,7 @@ describe('the access log', () => {
       expect(response.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/)
   })
 
-  it('writes one line for each request, at level info', async () => {
+  it('logs a request in one line at level info, without its query', async () => {
     const { app, lines } = appUnderTest()
     const response = await request(app).post('/create_item?x=secret').set('X-Request-Id', 'r-1').send(apple)
     const line = {

@@ -58,6 +58,6 @@ it('POST /create_item holds less than 5,210 bytes until the confirm', async () =
   const unconfirmed: unknown[] = []
   const never = () => new Promise<{ messageId: string }>((confirmed) => unconfirmed.push(confirmed))
   const send = serving('POST', '/create_item', JSON.stringify(apple), never)
-  // 25 % above the measured 4,170. With suspended async functions and the bytes of the body, it would be 5,670.
+  // 25 % above the measured 4,170 bytes. With suspended async functions and the bytes of the body, it would hold 5,670 bytes.
   expect(await heldBytes(() => void send())).toBeLessThan(5_210)
 })

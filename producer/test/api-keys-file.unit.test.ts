@@ -51,7 +51,7 @@ describe('API_KEYS_FILE', () => {
   it.each([
     ['empty', '', 'has no key in it', []],
     ['partly valid', `${line('new', '2')}\nops admin no-hash`, 'line 2: the third part must be the SHA-256', ['new']],
-  ])('makes missing keys invalid when the file is %s, and reports the error', async (_, text, sentence, left) => {
+  ])('invalidates removed keys when the file is %s, and reports the error', async (_, text, sentence, left) => {
     begin(line('old', '1'))
     writeFileSync(file, text)
     await until(() => under.lines.some(({ level }) => level === 'error'))
@@ -79,7 +79,7 @@ describe('API_KEYS_FILE', () => {
   it.each([
     [undefined, 'not set: everybody on this machine'],
     ['open', 'open: everybody who can reach the HTTP port'],
-  ] as const)('is optional: without API keys, one warning is logged (API_KEYS: %s)', (keys, who) => {
+  ] as const)('is optional: one warning is logged when API_KEYS is %s', (keys, who) => {
     watched = watchApiKeys(keys, under.service)
     expect(logged()).toEqual([`warn: API_KEYS is ${who} may use the API, except /dead_letters`])
     expect(watched.keysNow()).toBeUndefined()

@@ -7,7 +7,7 @@ const sha256 = (key: string) => createHash('sha256').update(key).digest('hex')
 const problemsOf = (text: string) => keysOrOpen.safeParse(text).error?.issues.map(({ message }) => message)
 
 describe('the lines of API_KEYS', () => {
-  it('contain a name, scopes and a SHA-256 each; comments and empty lines are ignored', () => {
+  it('contain a name, scopes and a SHA-256 each, and comments and empty lines are ignored', () => {
     const keys = readKeys(
       `# shop\n\nshop  read,write\t${sha256('one')}\r\nops admin ${sha256('two').toUpperCase()}\n`,
     ).keys

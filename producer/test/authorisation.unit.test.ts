@@ -139,7 +139,7 @@ describe('without API_KEYS', () => {
 })
 
 describe('the table of scopes', () => {
-  it('contains every path that the application serves', () => {
+  it('contains the path of every route', () => {
     const { app } = appUnderTest()
     const paths = app.router.stack.flatMap(({ route }) => (route ? [route.path] : []))
     expect(paths.length).toBeGreaterThanOrEqual(4)

@@ -114,10 +114,7 @@ describe('a bad body', () => {
   })
 
   it.each([
-    [
-      'a number beyond what a double holds',
-      `{"price": 1e400, ${JSON.stringify({ ...apple, price: undefined }).slice(1)}`,
-    ],
+    ['too large for a double', `{"price": 1e400, ${JSON.stringify({ ...apple, price: undefined }).slice(1)}`],
     [
       'an integer of 5,000 digits',
       `{"price": ${'9'.repeat(5_000)}, ${JSON.stringify({ ...apple, price: undefined }).slice(1)}`,

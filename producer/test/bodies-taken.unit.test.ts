@@ -1,4 +1,4 @@
-// Bodies that are accepted as JSON, in every type and encoding that the Python suite accepted.
+// Bodies that are accepted as JSON, in the types and encodings that the Python suite accepts.
 import { describe, expect, it } from '@jest/globals'
 import { apple, post } from './app-under-test.ts'
 

@@ -52,7 +52,7 @@ describe('a body on the wire', () => {
   it('sends no message when the client disconnects before its end', async () => {
     const socket = connect(server.port, '127.0.0.1')
     socket.write(head(`Content-Length: ${json.length}`, 'Expect: 100-continue'))
-    // The server has read the head.
+    // 100 Continue shows that the server has read the headers.
     await once(socket, 'data')
     await new Promise((resolve) => socket.write(json.slice(0, 20), resolve))
     socket.destroy()

@@ -1,4 +1,4 @@
-// The environment of the producer.
+// The configuration of the producer: defaults, access and limits.
 import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,7 +10,7 @@ import { httpEnvironment, mustBeLocked } from '../src/config.ts'
 import { limitsOf } from '../src/http/limits.ts'
 
 describe('the environment of the producer', () => {
-  it('listens on 127.0.0.1:5000 and waits for all four consumers by default', () => {
+  it('has the defaults 127.0.0.1:5000, all four consumers and bodies of 100 KiB', () => {
     const config = httpEnvironment.parse({})
     expect(config).toMatchObject({ host: '127.0.0.1', port: 5000, waitFor: seedContracts, bodyMaxBytes: 102_400 })
     expect(httpEnvironment.parse({ WAIT_FOR_CONSUMERS: 'false' }).waitFor).toEqual([])
@@ -82,7 +82,7 @@ describe('access to the producer', () => {
     expect(problemsOf({ API_KEYS_FILE, API_KEYS: KEY_LINE })).toEqual([expect.stringContaining('choose one')])
   })
 
-  it('is limited to local host names without keys, and to those in HTTP_ALLOWED_HOSTS', () => {
+  it('is limited to local host names and HTTP_ALLOWED_HOSTS, but not with keys or API_KEYS=open', () => {
     expect([...(parse({}).servedHosts ?? [])]).toEqual(['localhost', '127.0.0.1', '[::1]'])
     expect(parse({ HTTP_ALLOWED_HOSTS: 'Shop.example, b' }).servedHosts).toContain('shop.example')
     expect(parse({ API_KEYS: KEY_LINE }).servedHosts).toBeUndefined()
@@ -94,7 +94,7 @@ describe('the limits of the producer', () => {
   const limits = (env: Record<string, string>, mib = 256) =>
     limitsOf(httpEnvironment.parse(env), new MemoryBudget('producer', mib * MIB))
 
-  it('derive from its memory', () => {
+  it('are derived from its memory', () => {
     const [small, large] = [limits({}), limits({}, 1_024)]
     expect(small.connectionsMax).toBeGreaterThan(1_000)
     for (const name of ['connectionsMax', 'heldMaxBytes', 'requestsMax', 'waitsMax'] as const)

@@ -54,7 +54,7 @@ describe('the console', () => {
       expect((await request(app).get(path)).status).toBe(401)
   })
 
-  it('loads files with a hash in their names, which browsers cache for a year', async () => {
+  it('loads files with a hash in their names, which browsers may cache for a year', async () => {
     const { app } = consoleUnderTest()
     const page = (await request(app).get('/').set('Accept', HTML)).text
     const named = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path = '']) => path)
@@ -68,9 +68,9 @@ describe('the console', () => {
     }
   })
 
-  it('serves every file that a module imports', () => {
+  it('serves every file that a module imports, also with import()', () => {
     for (const [path, { identity }] of files.hashed)
-      for (const [, target] of identity.toString().matchAll(/\b(?:from|import)\s*["']([\w./-]+)["']/g))
+      for (const [, target] of identity.toString().matchAll(/\b(?:from|import)\s*\(?\s*["']([\w./-]+)["']/g))
         expect([path, target, files.hashed.has(target ?? '')]).toEqual([path, target, true])
   })
 
@@ -96,7 +96,7 @@ describe('the console', () => {
   })
 
   it.each(['/', '/docs', '/openapi.json', script])(
-    'returns the headers of GET for HEAD, and 405 for POST: %s',
+    'responds to HEAD with the length of GET, to POST with 405, and to OPTIONS with the methods: %s',
     async (path) => {
       const { app } = consoleUnderTest()
       const got = await request(app).get(path).set('Accept', HTML).set('Accept-Encoding', 'gzip')
@@ -121,12 +121,12 @@ describe('the console', () => {
     '/console/main.js',
     '/console/constructor',
     '/index.html',
-  ])('serves nothing but its own files: %s', async (path) => {
+  ])('returns 404 for a path that is not one of its files: %s', async (path) => {
     const { app } = consoleUnderTest()
     expect((await request(app).get(path).set('Accept', HTML)).status).toBe(404)
   })
 
-  it('has less than 120 kB, compressed and with all files that it loads', () => {
+  it('is smaller than 120 kB in total when it is compressed', () => {
     const bytes = [files.console, ...files.hashed.values()].reduce((sum, { br }) => sum + br.length, 0)
     expect(bytes).toBeLessThan(120_000)
   })

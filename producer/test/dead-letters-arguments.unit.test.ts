@@ -29,7 +29,7 @@ describe('the command line of dead-letters', () => {
     expect(parse('redrive create_item --all --no-wait')).toMatchObject({ isWaiting: false })
   })
 
-  it('means help without arguments and with --help', () => {
+  it('is parsed as help without arguments and with --help', () => {
     for (const line of ['', '--help', 'redrive --help']) expect(parse(line)).toEqual({ verb: 'help' })
   })
 

@@ -37,7 +37,7 @@ describe('/dead_letters on RabbitMQ', () => {
 
   const post = (verb: string, body: object) => asAdmin(app).post(`/dead_letters/${QUEUE}/${verb}`).send(body)
 
-  it('counts the dead letters of each queue by their reason', async () => {
+  it('counts the dead letters of a queue by reason, and returns every queue', async () => {
     await peer.addDeadLetters(30, (number) => (number < 20 ? 'invalid' : 'too-large'))
     const response = await asAdmin(app).get('/dead_letters')
     expect(response.status).toBe(200)

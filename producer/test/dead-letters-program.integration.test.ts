@@ -82,7 +82,7 @@ describe('the program dead-letters', () => {
     const { child, ended, out } = startProgram(['redrive', QUEUE, '--all', '--no-wait'])
     await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThan(1))
     child.kill('SIGINT')
-    child.kill('SIGINT') // npm and the terminal both send it
+    child.kill('SIGINT') // npm and the terminal each send one
     expect(await ended).toBe(130)
     const [, redriven, left] = /redriven (\d+) of 10000 .*, (\d+) left/.exec(out()) ?? []
     expect(Number(left)).toBeGreaterThan(0)
@@ -110,7 +110,7 @@ describe('the program dead-letters', () => {
     expect(await peer.depth(QUEUE)).toBe(20_000)
   })
 
-  it('lists, exports and redrives dead letters of 15 MiB that follow small ones in less than 256 MB', async () => {
+  it('uses less than 256 MB to list, export and redrive small dead letters followed by dead letters of 15 MiB', async () => {
     await peer.addDeadLetters(100)
     await peer.addDeadLetters(30, () => 'too-large', 15 * 1_048_576)
     for (const args of [
@@ -131,7 +131,7 @@ describe('the program dead-letters', () => {
     expect(await peer.depth(QUEUE)).toBe(130)
   })
 
-  it('exports every dead letter as JSON on one line, and lists them with count and reasons', async () => {
+  it('exports each dead letter as one line of JSON, and prints the counts by reason in lists and for an unknown reason', async () => {
     await peer.addDeadLetters(1_200, (number) => (number < 200 ? 'invalid' : 'too-large'))
     const { code, out, err } = await run('export', QUEUE)
     expect(code).toBe(0)
@@ -170,7 +170,7 @@ describe('the program dead-letters', () => {
     expect(await peer.ids(QUEUE, 1)).toEqual(['\u001b[2J'])
   })
 
-  it('logs each change to DEAD_LETTERS_LOG, and prints an error when it cannot', async () => {
+  it('logs a redrive to DEAD_LETTERS_LOG, and prints an error when the log cannot be written', async () => {
     await peer.addDeadLetters(3)
     const folder = mkdtempSync(join(tmpdir(), 'ims-dead-letters-log-'))
     const path = join(folder, 'log')
@@ -247,7 +247,7 @@ describe('the program dead-letters', () => {
     expect(err()).toContain('some outcomes are unknown')
   })
 
-  it('discards nothing without --yes', async () => {
+  it('discards dead letters only with --yes', async () => {
     await peer.addDeadLetters(3)
     const refused = await run('discard', QUEUE, '--all')
     expect(refused).toMatchObject({ code: 64, out: '', err: expect.stringContaining('add --yes') })

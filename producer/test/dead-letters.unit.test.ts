@@ -129,7 +129,7 @@ describe('/dead_letters', () => {
     ['/dead_letters/create_item?limit=0', 'limit'],
     ['/dead_letters/create_item?limit=1001', 'limit'],
     ['/dead_letters/create_item?after=-1', 'after'],
-  ])('rejects %s', async (path, name) => {
+  ])('rejects %s with 400, and names the parameter %s', async (path, name) => {
     const response = await asAdmin(withDesk().app).get(path)
     expect(response.status).toBe(400)
     expect(response.body.errors).toEqual([expect.objectContaining({ path: name })])
@@ -186,7 +186,7 @@ describe('/dead_letters', () => {
     await expect(asAdmin(app).get('/dead_letters/create_item/export')).rejects.toThrow(/hang up|aborted|ECONNRESET/)
   })
 
-  it('resets the connection of an incomplete export, because an HTTP/1.0 client takes a close for the end', async () => {
+  it('resets the connection of an incomplete export, because in HTTP/1.0 a normal close marks the end of a response', async () => {
     const { app } = withDesk({
       browse: async (_queue, visit) => {
         await visit(letter, 2, Buffer.from(letter.body))

@@ -12,7 +12,7 @@ import { servers, sockets, start } from './on-sockets.ts'
 import { until } from './until.ts'
 import { exchange } from './wire.ts'
 
-/** A socket that records what it receives. */
+/** A socket that records the received data. */
 function client(port: number) {
   const socket = connect(port, '127.0.0.1')
   sockets.push(socket)
@@ -106,14 +106,14 @@ describe('a pipeline', () => {
     await until(() => slow.waiting() === 1)
     socket.destroy()
     await new Promise((resolve) => setTimeout(resolve, 100))
-    // Timers run before sockets are read, so the server gets one more turn to see the disconnect.
+    // Timers run before sockets are read, so the server needs one more turn of its event loop to see the disconnect.
     await new Promise((resolve) => setImmediate(resolve))
     slow.confirm()
     await new Promise((resolve) => setTimeout(resolve, 100))
     expect(slow.waiting()).toBe(0)
   })
 
-  it.each([1, 2, 3, 7, 50, 1_000])('gets the same responses in packets of %i bytes', async (size) => {
+  it.each([1, 2, 3, 7, 50, 1_000])('gets 200 for each request when it arrives in packets of %i bytes', async (size) => {
     const { port, sent } = await start()
     const { socket, statuses } = client(port)
     const bytes = POST + GET + POST + POST + GET + GET
@@ -305,14 +305,11 @@ describe('an invalid request', () => {
   })
 
   it.each([
-    [
-      'an upgrade, which is ignored',
-      'GET /healthcheck HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n',
-    ],
+    ['an upgrade header', 'GET /healthcheck HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n'],
     ['an absolute URL as its target', 'GET http://a/healthcheck HTTP/1.1\r\nHost: a\r\n\r\n'],
     ['encoded letters in its path', 'GET /%68ealth%63heck HTTP/1.1\r\nHost: a\r\n\r\n'],
     ['no Host in HTTP/1.0', 'GET /healthcheck HTTP/1.0\r\n\r\n'],
-  ])('is not a request with %s', async (_, bytes) => {
+  ])('does not include a request with %s, which gets 200', async (_, bytes) => {
     const { port } = await start()
     const connection = client(port)
     connection.socket.write(bytes)
@@ -407,7 +404,7 @@ describe('HEAD', () => {
     expect([response.status, response.headers.get('retry-after')]).toEqual([503, '2'])
   })
 
-  it('of a list returns 400 for an invalid parameter, like GET', async () => {
+  it('of a list returns 400 for an invalid parameter', async () => {
     const { port } = await start()
     const response = await fetch(`http://127.0.0.1:${port}/order_processing?limit=0`, { method: 'HEAD' })
     expect(response.status).toBe(400)
@@ -415,7 +412,7 @@ describe('HEAD', () => {
 })
 
 describe('HTTP/1.0', () => {
-  it('resets the connection of an incomplete list, because a client takes a close for the end', async () => {
+  it('resets the connection of an incomplete list, because a normal close marks the end of a response', async () => {
     const pages = ['[{"sku":"a","name":"n","label":"l","price":1,"quantity":1}]', '[]', '[]']
     const { port } = await start({
       broker: {

@@ -5,19 +5,23 @@ import request from 'supertest'
 import { apple, appUnderTest, failing } from './app-under-test.ts'
 
 const underFailure = (error: Error) => appUnderTest({ broker: failing(error) })
-const everyRequest = (app: Parameters<typeof request>[0]) => [
+type App = Parameters<typeof request>[0]
+const change = { sku: 'a', change: 1, reason: 'r' }
+const commands = (app: App) => [
   request(app).get('/healthcheck'),
   request(app).post('/create_item').send(apple),
   request(app).post('/create_item').set('Prefer', 'wait=1').send(apple),
   request(app).post('/stock_management').send({ sku: 'a' }),
   request(app).post('/stock_management').set('Prefer', 'wait=1').send({ sku: 'a' }),
-  request(app).get('/order_processing'),
+  request(app).post('/stock_adjustment').send(change),
+  request(app).post('/stock_adjustment').set('Prefer', 'wait=1').send(change),
 ]
+const queries = (app: App) => ['/order_processing', '/movements', '/messages/a'].map((path) => request(app).get(path))
 
 describe('an error of the broker or a consumer', () => {
-  it('becomes 503 with Retry-After on every route when the broker did not accept the message', async () => {
+  it('becomes 503 with Retry-After for each command and query when the broker did not accept the message', async () => {
     const { app } = underFailure(new NotAccepted('blocked', 'secret detail'))
-    for (const response of await Promise.all(everyRequest(app))) {
+    for (const response of await Promise.all([...commands(app), ...queries(app)])) {
       expect(response.status).toBe(503)
       expect(response.headers['retry-after']).toMatch(/^\d+$/)
       expect(response.headers['content-type']).toBe('application/problem+json')
@@ -30,7 +34,7 @@ describe('an error of the broker or a consumer', () => {
 
   it('becomes 503 with Retry-After when the outcome of a command is unknown', async () => {
     const { app } = underFailure(new OutcomeUnknown('secret detail'))
-    for (const response of (await Promise.all(everyRequest(app))).slice(0, 5)) {
+    for (const response of await Promise.all(commands(app))) {
       expect(response.status).toBe(503)
       expect(response.headers['retry-after']).toMatch(/^\d+$/)
       expect(response.body.detail).toContain('The outcome is unknown')
@@ -38,7 +42,7 @@ describe('an error of the broker or a consumer', () => {
     }
   })
 
-  it('becomes 503 that says a retry is safe when the outcome of a list is unknown', async () => {
+  it('becomes 503 when the outcome of a list is unknown, and the detail calls a retry safe', async () => {
     const { app } = underFailure(new OutcomeUnknown('secret detail'))
     const response = await request(app).get('/order_processing')
     expect(response.status).toBe(503)

@@ -9,7 +9,7 @@ import { nextPageUrl, wantedBy } from '../src/listing/listing-query.ts'
 
 const runs = fuzzParameters(1_000)
 
-describe('Prefer', () => {
+describe('the parser of Prefer', () => {
   it('returns whole seconds up to the maximum, or nothing, for any text', () => {
     const pieces = fc.constantFrom('wait', '=', '5', '"', '\\', ',', ';', ' ', 'WAIT', 'x', '0', '-', '\t', 'wait=3')
     const header = fc.oneof(

@@ -131,7 +131,7 @@ const query = fc
 const method = fc.oneof(
   { weight: 3, arbitrary: fc.constant('POST') },
   { weight: 3, arbitrary: fc.constant('GET') },
-  // CONNECT does not use a path, and Node closes the connection on it.
+  // Without CONNECT, because it has no path, and Node closes its connection.
   { weight: 1, arbitrary: fc.constantFrom(...METHODS.filter((name) => name !== 'CONNECT')) },
 )
 
@@ -212,7 +212,7 @@ export function mustBeDocumented(
   }
   if (operation === undefined) {
     const expected = known === undefined && !isConsole ? 404 : 405
-    // Without a key, or over the rate limit, the response does not reveal what exists.
+    // Without a key, or over the rate limit, the response does not reveal whether the path exists.
     expect([expected, 401, 403, 429, ...(isDecodable(path) ? [] : [400])]).toContain(status)
     if (status === 405) expect(headers.allow).toContain('OPTIONS')
     mustBeProblem(method, status, headers, body)

@@ -1,4 +1,4 @@
-// Reads CSV files of Excel and other programs, with the line on which each row begins.
+// CSV files of Excel and other programs: the rows, their line numbers, and the errors.
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { csvRows } from '../src/items-file/csv-rows.ts'

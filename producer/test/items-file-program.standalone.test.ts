@@ -82,7 +82,7 @@ describe('an import', () => {
     ]
     reply = (each, response, requests) => (replies[requests - 1] ?? created)(each, response, requests)
     const { code, err } = await run('import', [file(csvOf(1))])
-    // Progress lines may precede it.
+    // Progress lines may come before the summary.
     expect([code, err]).toEqual([
       0,
       expect.stringMatching(/(^|\n)1 rows: 1 created, 0 created before, 0 rejected, 0 unknown\n$/),
@@ -223,7 +223,7 @@ describe('an import', () => {
     child.stdin.write(csvOf(4))
     await eventually(() => expect(held).toHaveLength(2))
     child.kill('SIGINT')
-    // One response arrives before the program exits, the other never does.
+    // One response arrives before the program exits. The other never arrives.
     held[0]?.writeHead(201).end('{}')
     expect(await once(child, 'close')).toEqual([130, null])
     expect(err).toContain('3 rows: 2 created, 0 created before, 0 rejected, 1 unknown\n')
@@ -286,7 +286,7 @@ describe('an export', () => {
     reply = (each, response, requests) =>
       each.path.endsWith('after=0') ? page(each, response, requests) : void response.destroy()
     const { code, err } = await run('export', ['--output', 'all.csv', '--give-up-after', '1'])
-    expect([code, err]).toEqual([69, expect.stringContaining('the list is not complete')])
+    expect([code, err]).toEqual([69, expect.stringContaining('gave up before the list was complete')])
     expect(readdirSync(folder)).toEqual([])
   })
 
@@ -317,7 +317,7 @@ describe('an export', () => {
     expect(readdirSync(folder)).toEqual([])
   })
 
-  it('exits when its output is closed', async () => {
+  it('exits with 130 when its output is closed', async () => {
     const items = Array.from({ length: 1_000 }, (_, n) => item(n))
     let after = 0
     reply = (_, response) => {

@@ -42,14 +42,14 @@ describe('GET /order_processing', () => {
   })
 
   it('limits a page to an eighth of the free memory', async () => {
-    // Items are assumed to have 200 bytes. An eighth of the memory beside one page has room for three of them.
+    // The producer assumes items of 200 bytes. One page leaves some memory free, and three items fit into an eighth of that.
     const under = appUnderTest({ environment: { LIST_PAGE_ITEMS: '2' }, limits: { pagesMaxBytes: 6_400 } })
     const { seen } = await ourConsumerFour(under.rabbitmq, rows)
     expect((await request(under.app).get('/order_processing')).body).toEqual(rows.map(shown))
     expect(new Set(seen.map((headers) => headers['x-limit']))).toEqual(new Set([2, 3]))
   })
 
-  it('is 503 at once while pages of 500,000 items are pending, but short lists and later pages are requested', async () => {
+  it('returns 503 while pages of 500,000 items are pending, except for short lists, and accepts pages again afterwards', async () => {
     const waiting: ((error: Error) => void)[] = []
     const broker = {
       requester: {
@@ -113,7 +113,6 @@ describe('GET /order_processing', () => {
   })
 
   it('lists only items below the quantity, even if consumer four ignores the filter', async () => {
-    // An earlier version ignores the filter.
     const pages = [rows.slice(0, 2), rows.slice(5, 7), rows.slice(2, 4)].map((page) => JSON.stringify(page.map(shown)))
     const { app } = appUnderTest({ broker: { requester: pagesInTurn(pages) } })
     const response = await request(app).get('/order_processing?quantity_below=3')

@@ -89,7 +89,7 @@ describe('the program message', () => {
     }
   })
 
-  it('prints an error for wrong arguments, a wrong configuration, no connection and no reply', async () => {
+  it('exits with 64 for wrong arguments, 78 for a wrong configuration, and 69 without a connection or a reply', async () => {
     for (const args of [[], ['a', 'b'], [''], ['x'.repeat(256)]])
       expect(await run(args)).toMatchObject({ code: 64, out: '', err: expect.stringContaining('one id is needed') })
     expect(await run(['--help'])).toMatchObject({ code: 0, out: expect.stringContaining('usage: npm run message') })

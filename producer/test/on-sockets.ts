@@ -4,7 +4,7 @@ import { afterEach } from '@jest/globals'
 import { type Listening, listen } from '../src/http/server.ts'
 import { appUnderTest } from './app-under-test.ts'
 
-/** Closed after each test, even if it fails. Otherwise jest would not exit. */
+/** Closed after each test, even if the test fails. Otherwise jest would not exit. */
 export const servers: Listening[] = []
 export const sockets: Socket[] = []
 afterEach(async () => {

@@ -73,7 +73,7 @@ describe('paths and methods', () => {
     expect(sent('healthcheck')).toHaveLength(1)
   })
 
-  it('ignores Accept and the query string', async () => {
+  it('ignores Accept and the query string of GET /healthcheck', async () => {
     const { app } = appUnderTest()
     const response = await request(app).get('/healthcheck?x=1&x=2').set('Accept', 'image/png')
     expect(response.status).toBe(200)

@@ -1,4 +1,4 @@
-// Prefer: wait on the two POSTs: the client gets the outcome of its command.
+// Prefer: wait for POST /create_item and POST /stock_management: the client gets the outcome of its command.
 import { createItem, type Outcome, stockManagement } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'

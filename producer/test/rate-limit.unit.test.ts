@@ -107,7 +107,7 @@ describe('the rate limit', () => {
     'counts by the address that a proxy sends, if TRUST_PROXY=%s trusts the proxy',
     async (TRUST_PROXY) => {
       const { app } = limited({ TRUST_PROXY })
-      // Only the last entry counts, which the proxy added. The client may have sent the entries before it.
+      // Only the last entry counts, because the proxy added it. The client may have sent the entries before it.
       expect(await statuses(app, 3, { 'X-Forwarded-For': '198.51.100.9, 203.0.113.1' })).toEqual([200, 200, 429])
       expect(await statuses(app, 1, { 'X-Forwarded-For': '198.51.100.8, 203.0.113.1' })).toEqual([429])
       expect(await statuses(app, 1, { 'X-Forwarded-For': '203.0.113.2' })).toEqual([200])

@@ -107,7 +107,7 @@ describe('a slow client', () => {
     })
     socket.on('error', () => {})
     socket.write(first)
-    // Writes after received data was read. A write to a connection that the server has closed could lose its response.
+    // Writes only after received data was read, because a write to a closed connection could lose the response.
     const write = () => setImmediate(() => received === '' && !socket.destroyed && socket.write(bytes))
     const timer = setInterval(write, 50)
     await new Promise((resolve) => socket.on('close', resolve))

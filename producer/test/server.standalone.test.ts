@@ -1,4 +1,4 @@
-// The server: how it listens, how it stops, and its timeouts.
+// The HTTP server: listening, shutdown and timeouts.
 import { Agent, get } from 'node:http'
 import { connect } from 'node:net'
 import { PortTaken } from '@ims/runtime'
@@ -94,7 +94,7 @@ describe('stopping', () => {
       }
     }
     const clients = Promise.all(Array.from({ length: 16 }, client))
-    // A client without a connection could not connect any more.
+    // Waits for all connections, because the server accepts no new ones after this.
     await until(() => connected === 16)
     stop.abort()
     await server.close()

@@ -33,7 +33,7 @@ describe('a streamed list', () => {
   }
 
   /** A client that requests the list and does not read it. */
-  function deafClient(port: number): Socket {
+  function stalledClient(port: number): Socket {
     const socket = connect(port, '127.0.0.1')
     sockets.push(socket)
     socket.on('error', () => {})
@@ -67,7 +67,7 @@ describe('a streamed list', () => {
     const asked: number[] = []
     const pages = Array.from({ length: 40 }, () => largePage)
     const { port } = await start(pagesInTurn(pages, (page) => void asked.push(page)))
-    const client = deafClient(port)
+    const client = stalledClient(port)
     await until(() => asked.length > 2)
     // Waits until the socket buffers are full.
     for (let before = 0; before < asked.length; ) {
@@ -84,21 +84,21 @@ describe('a streamed list', () => {
     const pages = Array.from({ length: 30 }, (_, page) => (page < 6 ? smallPage(page) : largePage))
     const requester = pagesInTurn(pages, (_, headers) => void limits.push(headers['x-limit']))
     const { port } = await start(requester, {}, { pagesMaxBytes: Number.MAX_SAFE_INTEGER })
-    const client = deafClient(port)
+    const client = stalledClient(port)
     await until(() => limits.length > 6)
     await new Promise((resolve) => setTimeout(resolve, 300))
     expect(limits.slice(0, 5)).toEqual([1_000, 2_000, 4_000, 5_000, 5_000])
-    const whileDeaf = limits.length
+    const whileStalled = limits.length
     client.resume()
     await until(() => limits.length === 30)
-    expect(limits[whileDeaf]).toBe(2_500)
+    expect(limits[whileStalled]).toBe(2_500)
   })
 
   it('stops requesting pages when the client has disconnected', async () => {
     const asked: number[] = []
     const pages = Array.from({ length: 1_000 }, () => largePage)
     const { port, lines } = await start(pagesInTurn(pages, (page) => void asked.push(page)))
-    const client = deafClient(port)
+    const client = stalledClient(port)
     await until(() => asked.length > 2)
     client.destroy()
     await until(() => lines.some(({ message }) => message === 'request'))
@@ -112,7 +112,7 @@ describe('a streamed list', () => {
   it('disconnects a client that reads nothing for too long', async () => {
     const pages = Array.from({ length: 100 }, () => largePage)
     const { port, lines } = await start(pagesInTurn(pages), { HTTP_STALL_TIMEOUT_MS: '100' })
-    deafClient(port)
+    stalledClient(port)
     await until(() => lines.some(({ message }) => message === 'request'))
     expect(lines.find(({ message }) => message === 'request')?.fields).toMatchObject({ cutOff: true })
   })
@@ -138,7 +138,7 @@ describe('a streamed list', () => {
     expect(lines.some(({ level, fields }) => level !== 'info' && JSON.stringify(fields).includes('secret'))).toBe(true)
   })
 
-  it('aborts the list when the next page is the same page again', async () => {
+  it('aborts the list when x-next does not increase', async () => {
     const { url } = await start({
       request: async (query) => {
         const json = smallPage(1)

@@ -313,7 +313,7 @@ export class SimulatedBroker {
     channel: OpenChannel,
     { fields = {}, properties: given = {}, content = Buffer.alloc(0) }: Frame,
   ): void {
-    // Before it is routed: a message that is returned has the address too.
+    // The address is set before routing, because a returned message contains it too.
     const properties = given.replyTo === REPLY_TO ? { ...given, replyTo: `${REPLY_TO}.${channel.replyToken}` } : given
     channel.published += 1
     const deliveryTag = channel.published

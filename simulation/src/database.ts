@@ -1,4 +1,4 @@
-// A simulated database in virtual time: transactions with row locks, and an inbox with the outcomes of messages, as in repository.
+// A simulated database in virtual time: transactions with row locks, and an inbox with the outcomes of messages, as in repository/.
 import type { Delivery, Handler, Item, Outcome } from '@ims/messaging'
 import type { Process, World } from './world.ts'
 

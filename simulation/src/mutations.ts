@@ -1,5 +1,5 @@
-// Bugs that were once found by hand. Each is a set of edits that are applied while the source is loaded. The letters are
-// rows as in simulation/README.md. The simulation must find each bug.
+// Bugs that were once found by hand. Each is a set of edits that are applied while the source is loaded. The simulation must
+// find each bug. A letter identifies a bug. simulation/README.md lists the bugs that are not here.
 import type { Fault } from './plan.ts'
 
 export interface Mutation {

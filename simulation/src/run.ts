@@ -27,7 +27,7 @@ import { Process, World } from './world.ts'
 
 const UNCONFIRMED_MAX = 6
 const PREFETCH = 24
-/** The first prefetch of a consumer that returns after an outage. At first it uses a separate subscription. */
+/** A consumer that returns after an outage starts with this prefetch, on a separate subscription. */
 const RETURN_PREFETCH = 10
 const rabbitmq = rabbitmqEnvironment.parse({
   RABBITMQ_RECONNECT_MOST_MS: '1000',
@@ -350,7 +350,7 @@ class Simulation {
       )
   }
 
-  /** Checks that the deletion of a queue affects only messages of this queue, and that their error names it. */
+  /** Checks that the deletion of a queue affects only messages of this queue, and that their errors name the queue. */
   #checkDeletedQueue({ label, kind }: Sent, error: Error): void {
     const reason = error instanceof NotAccepted ? error.reason : 'unknown'
     const keepsConnections = this.#plan.faults.every(
@@ -473,7 +473,7 @@ class Simulation {
     }
   }
 
-  /** Starts an operator, as its own process, that works on the dead letters. */
+  /** Starts an operator in its own process. The operator reads or changes the dead letters. */
   #operate(work: (desk: DeadLetterDesk) => Promise<string>): void {
     const process = new Process(`operator${this.#operators++}`, this.#world)
     const desk = deadLetterDesk(rabbitmq, this.#service(process, { ...NO_REPLICA, stop: new AbortController() }))
@@ -573,7 +573,7 @@ class Simulation {
     return pending === undefined ? undefined : `the sender of ${pending.label} got no outcome`
   }
 
-  /** Checks every second the invariants that must always hold. */
+  /** Every second, checks the invariants that must always be true. */
   #sample(): void {
     for (const replica of this.#live()) {
       const { process, broker, subscriptions } = replica
@@ -597,7 +597,10 @@ class Simulation {
     }
     const tooLong = this.#broker.inFlight(QUEUE).find(({ sinceMs }) => sinceMs < this.#world.nowMs - HOLD_MAX_MS)
     if (tooLong && this.#plan.faults.every(({ kind }) => kind.startsWith('database')))
-      this.#violated('messages are held for seconds', `${labelOf(tooLong.message.content)} since ${tooLong.sinceMs} ms`)
+      this.#violated(
+        'no message is held for too long',
+        `${labelOf(tooLong.message.content)} since ${tooLong.sinceMs} ms`,
+      )
     const [overdue] = this.#broker.overdue
     const mayFreeze = this.#plan.faults.some(({ kind }) => kind === 'freeze')
     if (overdue !== undefined && !mayFreeze)

@@ -123,7 +123,7 @@ export class Link {
   #brokerGone = false
   /** Frames that the broker has not read, because it has blocked the connection. */
   readonly unread: Frame[] = []
-  /** Called when the broker has read them. */
+  /** Called when the broker has read all frames in `unread`. */
   onRead: () => void = () => {}
   #reading = false
 
@@ -142,7 +142,7 @@ export class Link {
     return this.#brokerGone
   }
 
-  /** Called when the handshake is complete on the broker's side and open-ok is in flight. Calls `done` when it has arrived. */
+  /** Call this when the handshake is complete at the broker and open-ok is in flight. Calls `done` when open-ok has arrived. */
   opened(done: (error: unknown, model?: ChannelModel) => void): void {
     this.#arrive(() => {
       const connection = new SimulatedConnection(this)
@@ -195,7 +195,7 @@ export class Link {
   endedByClient(): void {
     if (this.#clientGone) return
     this.#clientGone = true
-    // During an alarm, the broker does not read. It notices that the client has disconnected only when the alarm ends (ADR 19).
+    // During an alarm, the broker does not read. It notices that the client has disconnected only when the alarm ends (ADR 0019).
     this.#world.at(Math.max(this.#upMs, this.#world.nowMs + 1), () =>
       this.broker.whenRead(this, () => this.#endBroker()),
     )
@@ -215,7 +215,7 @@ export class Link {
     this.#endBroker()
   }
 
-  /** Cuts the connection. Data in flight is lost, and each side notices after a delay of its own. */
+  /** Cuts the connection. Data in flight is lost, and each side notices the loss after its own delay. */
   cut(): void {
     this.isBlackHole = true
     this.#world.at(this.#world.nowMs + this.broker.delayMs(), () => this.#endBroker())

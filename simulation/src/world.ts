@@ -1,4 +1,4 @@
-// Virtual time: a heap of events, and processes. Their event loops have the phases of Node's, and can be frozen.
+// Virtual time: a heap of events, and processes. Their event loops have the same phases as in Node, and can be frozen.
 import type { Clock } from '../../messaging/src/scope.ts'
 
 interface Event {
@@ -60,7 +60,7 @@ export class World {
     return first
   }
 
-  /** Runs all events up to `toMs` synchronously. Used to follow real time. */
+  /** Runs all events up to `toMs` synchronously. Tests use it to make virtual time follow real time. */
   advance(toMs: number): void {
     while ((this.#heap[0]?.atMs ?? Number.POSITIVE_INFINITY) <= toMs) {
       const event = this.#next()

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { expect, it } from '@jest/globals'
 import { mutations } from '../src/mutations.ts'
 
-it.each(mutations)('matches exactly one place of the source with each edit: $name', ({ file, edits }) => {
+it.each(mutations)('finds the text of each edit exactly once in the source: $name', ({ file, edits }) => {
   const source = readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8')
   for (const { find } of edits) expect(source.split(find)).toHaveLength(2)
 })

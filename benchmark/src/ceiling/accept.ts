@@ -1,5 +1,5 @@
-// Ceiling for accepting: Express, our schema, and one confirm channel of amqplib as it is. Messages are persistent, mandatory and have an id.
-// With BENCH_ALL_PROPERTIES=true, they have all properties that ours have.
+// The ceiling for accepted requests: Express, our schema, and one plain confirm channel of amqplib. Messages are persistent and
+// mandatory, and have an id. With BENCH_ALL_PROPERTIES=true, they have all properties that our messages have.
 import { randomUUID } from 'node:crypto'
 import { createItem, healthcheck } from '@ims/messaging/contracts'
 import amqplib from 'amqplib'

@@ -64,7 +64,7 @@ export const accept: Scenario = {
   },
 }
 
-/** Starts ours, the ceiling that does the same work, and the peers. */
+/** Starts our producer, the ceiling with the same function, and the peers. */
 export async function acceptHosts({ stages, peers }: Bench): Promise<Host[]> {
   const [ours] = stages
   return await Promise.all([
@@ -87,7 +87,7 @@ interface Load {
   readonly body?: object
 }
 
-/** A row of requests per second, by host. */
+/** Measures the requests per second of each host. Resolves with one row. */
 export async function loaded({ extent, progress }: Bench, hosts: readonly Host[], load: Load): Promise<Row> {
   const { what, goals } = load
   const measure = async (host: Host, durationS: number) => {

@@ -1,5 +1,5 @@
 // Drains full queues. Compares creates with a floor that has the same guarantee, deletes with creates, and bad messages with
-// good ones. Two replicas sell one item.
+// good ones. Also measures two replicas that sell one item.
 import { z } from 'zod'
 import { type Bench, ceiling, type Peer, type Scenario, withCpu } from '../bench.ts'
 import { type Contestant, interleaved, type Measured, OURS, type Row, rowOf } from '../measured.ts'
@@ -54,7 +54,7 @@ export const drain: Scenario = {
 
 export const bad: Scenario = {
   name: 'bad',
-  about: 'creates of which 10 or 50 % are bad or duplicates, against good ones only',
+  about: 'creates with 10 or 50 % bad messages or duplicates, against good messages only',
   async measure(bench) {
     const [stage] = bench.stages
     const messages = bench.extent.drained / 2

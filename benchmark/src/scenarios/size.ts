@@ -1,4 +1,4 @@
-// Limits that must hold at any size: drain rate and page time with many rows, memory with a long queue, and idle memory.
+// Goals for any size: drain rate and page time with many rows, memory with a long queue, and idle memory.
 import { serviceNames } from '@ims/accounts/suite'
 import { freePorts } from 'testkit'
 import { type Bench, ceiling, endAll, httpHost, producer, type Scenario } from '../bench.ts'
@@ -11,7 +11,7 @@ import { drained } from './drain.ts'
 
 const PAGES_READ = 50
 const IDLE_MAX_MB = 90
-/** The tolerance of flat figures, because they are measured at different times. */
+/** Limits for figures that must not depend on the size. They include a tolerance, because the figures are measured at different times. */
 const FLAT_MIN = 0.8
 const FLAT_MAX = 1.2
 const FLAT_PAGE_MAX = 2
@@ -123,7 +123,7 @@ async function peakOf(stage: Stage, messages: number, start: () => Running): Pro
   return peak
 }
 
-/** Resident memory of the five idle services, some seconds after their second start. */
+/** Measures the resident memory of the five idle services, some seconds after their second start. */
 async function idle({ stages, extent, progress }: Bench): Promise<Row[]> {
   const inMb = new Map<string, ReadonlyMap<string, number>>()
   for (const stage of stages) {

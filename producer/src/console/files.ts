@@ -17,7 +17,7 @@ const require = createRequire(import.meta.url)
 /** The path of `file` in the directory of the package's CommonJS entry. */
 const beside = (name: string, file: string): string => join(dirname(require.resolve(name)), file)
 
-/** The ES modules of packages, by the name under which our modules import them, and the styles that our pages load. */
+/** ES modules and styles of packages, by the names that our modules and pages use for them. */
 const PACKAGES: Readonly<Record<string, () => string>> = {
   preact: () => beside('preact', 'preact.module.js'),
   'preact/hooks': () => beside('preact/hooks', 'hooks.module.js'),
@@ -88,7 +88,7 @@ export function readConsole(): ConsoleFiles {
     if (opening.endsWith('(')) for (const each of hashed.keys()) if (!before.has(each)) later.add(each)
     return `${word}${opening}${quote}${path}${quote}`
   }
-  /** Preloads the modules of a page, so that the browser does not load them one after the other. */
+  /** Adds preload links, so that the browser loads the modules of a page in parallel. */
   const page = (name: string): ConsoleFile => {
     const before = new Set(hashed.keys())
     const html = readFileSync(join(PAGE, name), 'utf8').replace(

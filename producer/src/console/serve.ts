@@ -4,10 +4,10 @@ import { Problem, sendProblem } from '../http/problem.ts'
 import { pathOf, type Step } from '../http/step.ts'
 import { CONSOLE_FILES, type ConsoleFile, type ConsoleFiles } from './files.ts'
 
-/** The paths, as the log and the metrics name them. */
+/** The paths of the console in the log and the metrics. */
 export const CONSOLE_ROUTES = ['/', '/docs', '/openapi.json', `${CONSOLE_FILES}:file`] as const
 
-/** For these paths only: a page loads files from this server only, and runs no inline script. */
+/** The policy of the pages: they load files from this server only, and run no inline scripts. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -24,7 +24,7 @@ const FOR_EVER = 'public, max-age=31536000, immutable'
 /** Browsers keep the file, but check its ETag before each use. */
 const CHECKED = 'no-cache'
 
-/** Responds to requests for the console, and passes on all others. `/` returns the list `apiPaths` to programs that are not browsers. */
+/** Responds to requests for the console, and passes on all others. For programs other than browsers, `/` returns links as JSON. */
 export function serveConsole(
   { console, documentation, openapi, hashed }: ConsoleFiles,
   apiPaths: readonly string[],

@@ -59,7 +59,7 @@ async function carryOut(request: Request, parts: Parts): Promise<number> {
   }
 }
 
-/** Runs `each` on one queue after the other. Of several queues, some may not exist, because nothing was ever dead-lettered there. */
+/** Runs `each` on one queue after the other. With several queues, a missing queue is no error: it may never have had a dead letter. */
 async function ofEach(
   queues: readonly string[],
   { err, stopping }: Parts,
@@ -94,7 +94,7 @@ async function listEach(queues: readonly string[], limit: number, parts: Parts):
 /** Maximum number of list entries that are kept in memory, so that the counts can be printed first. */
 const HELD_MAX = 1_000
 
-/** Prints the counts, and with `HELD_MAX` entries or more also the entries. Resolves with those that are still to be printed. */
+/** Prints the counts. If there are `HELD_MAX` entries or more, also prints entries. Resolves with the entries that are not printed yet. */
 async function list(queue: string, limit: number, { desk, out, stopping }: Parts): Promise<string> {
   const reasons = new Map<string, number>()
   let shown = 0
@@ -113,7 +113,7 @@ async function list(queue: string, limit: number, { desk, out, stopping }: Parts
     },
     { bodyMaxBytes: SHORT_BODY_BYTES, signal: stopping },
   )
-  const partly = seen < total ? `, of which ${seen} were read` : ''
+  const partly = seen < total ? `, ${seen} of them read` : ''
   const summary = reasons.size === 0 ? '' : `: ${shownReasons(reasons)}`
   await out(`${queue}: ${total} dead letters${partly}${summary}\n`)
   return held

@@ -7,7 +7,7 @@ import { type Refusal, refusalLogged } from './problem.ts'
 import { pathOf, type Step } from './step.ts'
 import { endRequestSpan, startRequestSpan } from './trace-request.ts'
 
-/** Clients can send any method, and each would create its own time series. */
+/** Other methods are recorded as `other`, because clients can send any method, and each creates a time series. */
 const KNOWN_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
 /** Logged as the status when the client disconnected before it got a response, as nginx does. */
@@ -41,7 +41,7 @@ export function accessLog(
       const ms = performance.now() - since
       const status = response.headersSent ? response.statusCode : CLIENT_LEFT
       const refusal = refusalLogged(response)
-      // A truncated response also failed, but its status was sent before.
+      // A truncated response has also failed, although its status does not show it.
       const level = status >= 500 || refusal?.error !== undefined ? 'warn' : 'info'
       log[level](fieldsOf(request, response, { requestId, address, route, status, refusal, ms }), 'request')
       if (span !== undefined) endRequestSpan(span, status, response.getHeader('Message-Id'))

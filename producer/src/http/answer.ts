@@ -12,7 +12,7 @@ export function sendJson(
   const json = JSON.stringify(value)
   const length = Buffer.byteLength(json)
   response.writeHead(status, { ...headers, 'Content-Type': 'application/json', 'Content-Length': length })
-  // As text, not bytes, because Node then writes headers and body at once.
+  // As a string, not bytes, because Node then writes headers and body together.
   response.end(json)
 }
 
@@ -21,11 +21,11 @@ export function nameMessage(response: ServerResponse, messageId: string): void {
   response.setHeader('Message-Id', messageId)
 }
 
-/** The id of the request, from the response headers. The headers of its messages carry it too. */
+/** The id of the request, from the response headers. The headers of its messages contain it too. */
 export const requestIdFor = (response: ServerResponse): string | undefined =>
   requestIdIn(response.getHeader('X-Request-Id'))
 
-/** A signal that aborts when the client disconnects before it got the whole response, so that waits for it can end. */
+/** A signal that aborts when the client disconnects before it has the whole response. Work for that client can then stop. */
 export function whenLeft(response: ServerResponse): AbortSignal {
   const left = new AbortController()
   response.once('close', () => {

@@ -6,14 +6,14 @@ import type { KeysNow } from './authorisation.ts'
 
 export interface WatchedKeys {
   readonly keysNow: KeysNow
-  /** What is wrong with the file, in one sentence. Undefined if nothing is. */
+  /** The errors of the file, in one sentence. Undefined if there are none. */
   warning(): string | undefined
   close(): Promise<void>
 }
 
 /**
- * Starts with `keys` and follows API_KEYS_FILE, if they came from it. Only the keys in its valid lines are accepted:
- * none when it is empty or unreadable. `everyMs` is the polling interval, by default that of watchVariable.
+ * Starts with `keys`. If they came from API_KEYS_FILE, follows its changes. Only keys in valid lines of the file are
+ * accepted: none if it is empty or unreadable. `everyMs` is the polling interval, by default that of watchVariable.
  */
 export function watchApiKeys(
   keys: readonly ApiKey[] | 'open' | undefined,

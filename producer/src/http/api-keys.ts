@@ -2,11 +2,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
 
-/** What a key permits: `read` lists and health, `write` commands, `admin` dead letters. No scope includes another. */
+/** The permissions of a key: `read` lists and health, `write` commands, `admin` dead letters. No scope includes another. */
 export const SCOPES = ['read', 'write', 'admin'] as const
 export type Scope = (typeof SCOPES)[number]
 
-/** The holder of a presented key, and what the key permits. */
+/** The holder of a presented key, and the permissions of the key. */
 export interface Client {
   readonly name: string
   readonly scopes: ReadonlySet<Scope>

@@ -1,4 +1,4 @@
-// Authorisation: which scope a path requires, and who may use it. The only place that decides this.
+// Authorisation: the scope that each path requires, and the check of a request. No other module decides this.
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { type ApiKey, type Client, holderOf, type Scope } from './api-keys.ts'
 import { Problem, sendProblem } from './problem.ts'

@@ -17,7 +17,7 @@ export function idempotencyKey({ 'idempotency-key': header }: IncomingHttpHeader
   throw invalid('must be one non-empty string in double quotes, of printable ASCII, with \\ before each " and \\ in it')
 }
 
-/** For paths where a repeated request has another effect: if they ignored the key, they would mislead the client. */
+/** Rejects the header on paths where a repeated request has a new effect. Ignoring the header would mislead the client. */
 export function refuseIdempotencyKey({ 'idempotency-key': header }: IncomingHttpHeaders): void {
   if (header !== undefined) throw invalid('is not supported on this path')
 }
@@ -38,7 +38,7 @@ export class InFlight {
 
   /**
    * Handles a request, unless another one with the same message id is in flight.
-   * @throws Problem 409, or 422 when the other one has another body
+   * @throws Problem 409, or 422 when the bodies differ
    */
   async serve(messageId: string, body: unknown, work: () => Promise<void>): Promise<void> {
     const json = JSON.stringify(body)

@@ -4,7 +4,7 @@ const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/
 const QUOTED = /^"(?:[^"\\]|\\.)*"$/
 
 /**
- * Seconds of the preference `wait`, at most `maxS`. Undefined if there is none, or if it or the header is invalid. The
+ * Seconds of the preference `wait`, at most `maxS`. Undefined if there is none, or if its value or the header is invalid. The
  * first of several `wait` counts. `header` contains all `Prefer` headers, joined with commas.
  */
 export function preferredWaitS(header: string | string[] | undefined, maxS: number): number | undefined {

@@ -1,10 +1,10 @@
-// Errors as problem details (RFC 9457). The only place that maps an error to a response.
+// Errors as problem details (RFC 9457). Only this module maps an error to a response.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { BadReply, type Log, NoReply, NotAccepted, OutcomeUnknown } from '@ims/messaging'
 import { type ProblemDocument, problemSent, sendProblemDocument } from '@ims/runtime'
 import type { RequestHandler } from 'express'
 
-/** One fault of a request: the member or parameter, and what is wrong with it. An empty path means the whole body. */
+/** One fault of a request: the path of the member or parameter, and the error. An empty path means the whole body. */
 export interface Fault {
   readonly path: string
   readonly message: string
@@ -15,7 +15,7 @@ interface Details {
   readonly errors?: readonly Fault[]
   /** Why a consumer refused the command. */
   readonly reason?: string
-  /** Null stands for items without a sku. */
+  /** Null for items without a sku. */
   readonly sku?: string | null
   /** Progress of an interrupted redrive or discard. */
   readonly done?: number
@@ -53,7 +53,7 @@ const TITLES = {
   'dead-letters-unavailable': 'The dead letters are not available',
 } as const
 
-/** Seconds after which a client may retry while the broker is down. It is usually back by then. */
+/** Seconds after which a client may retry while the broker is down. The broker is usually back by then. */
 const RETRY_AFTER_S = '2'
 
 /** An error with its response. Its message is sent to the client as `detail`, so it must not contain internal information. */
@@ -130,8 +130,8 @@ const documentOf = ({ status, kind, message, headers, details }: Problem): Probl
 })
 
 /**
- * Aborts a response that has started and cannot be completed. Resets the connection, because over HTTP/1.0 a response
- * ends with its connection: after a clean end, a partial response would look complete.
+ * Aborts a response that has started and cannot be completed. Resets the connection, because in HTTP/1.0 a normal close
+ * marks the end of a response: a partial response would look complete.
  */
 export function cutOff(response: ServerResponse): void {
   response.socket?.resetAndDestroy()

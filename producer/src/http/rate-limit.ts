@@ -61,7 +61,7 @@ export function limitRate(perMinute: number): RequestHandler {
     legacyHeaders: false,
     identifier: 'per-client',
     store: new MonotonicStore(),
-    // Requests with an invalid key count for the address. In IPv6 a whole /56 counts as one, because it belongs to one customer.
+    // Requests with an invalid key count for the address. An IPv6 network /56 counts as one address, because it belongs to one customer.
     keyGenerator: (request, response) => {
       const client = clientOf(response)
       return client === undefined ? `address ${ipKeyGenerator(request.ip ?? '')}` : `key ${client.name}`

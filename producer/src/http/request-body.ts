@@ -14,7 +14,7 @@ interface Exchange {
 
 /**
  * Reads the body and returns it as parsed by `schema`.
- * @throws Problem 400 (not JSON or not valid: every fault named), 413 (over `maxBytes`), 415 (not JSON by its headers)
+ * @throws Problem 400 (not JSON, or not valid: names every fault), 413 (over `maxBytes`), 415 (not JSON by its headers)
  */
 export async function readBody<Body>(exchange: Exchange, schema: z.ZodType<Body>, maxBytes: number): Promise<Body> {
   mustBeJson(exchange.request)

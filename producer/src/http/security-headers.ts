@@ -1,4 +1,4 @@
-// Headers that make browsers treat a response as data only: those of helmet that an API without pages needs.
+// The headers of helmet that an API without pages needs. They make browsers treat a response as data only.
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import helmet from 'helmet'
@@ -16,7 +16,7 @@ const protect = helmet({
   xFrameOptions: { action: 'deny' },
   // A proxy in front terminates TLS. Only the proxy knows whether the whole host uses TLS.
   strictTransportSecurity: false,
-  // For pages only.
+  // These headers affect pages only.
   crossOriginOpenerPolicy: false,
   originAgentCluster: false,
   referrerPolicy: false,

@@ -12,10 +12,10 @@ interface Way {
 
 /**
  * If the method and the target of a request exactly match a handler, runs the same steps, handler and error handling as
- * `app`. Passes all other requests to `app`. A test sends requests both ways and compares the results.
+ * `app`. Passes all other requests to `app`. A test compares the results with those of `app`.
  */
 export function shortCut(app: RequestListener, { steps, handlers, failed }: Way): RequestListener {
-  // Not async: each frame that awaits the response stays in memory until then, for every request in flight.
+  // Not async, because an async frame would stay in memory until the response, for every request in flight.
   const serve = (handler: Handler, request: IncomingMessage, response: ServerResponse) => {
     const fail = (error: unknown) => failed(error, request, response, () => {})
     try {

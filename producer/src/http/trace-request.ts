@@ -1,4 +1,4 @@
-// The SERVER span of a request: it continues the client's trace (`traceparent`), and messages of the request belong to it.
+// The SERVER span of a request. It continues the client's trace (`traceparent`) and is the parent of the message spans.
 import type { IncomingMessage } from 'node:http'
 import { contextIn, endSpan, enter, tracer } from '@ims/runtime/traces'
 import { ROOT_CONTEXT, type Span, SpanKind } from '@opentelemetry/api'
@@ -25,7 +25,7 @@ export function startRequestSpan(
   return span
 }
 
-/** Ends the span. */
+/** Ends the span, with the status and the id of the message. */
 export function endRequestSpan(span: Span, status: number, messageId: unknown): void {
   span.setAttribute('http.response.status_code', status)
   if (typeof messageId === 'string') span.setAttribute('messaging.message.id', messageId)

@@ -9,7 +9,7 @@ import { COLUMNS, ROW_MAX_BYTES, type Row, type RowReader } from './row.ts'
 import { afterwards } from './text-of.ts'
 
 const DELIMITERS = [',', ';', '\t'] as const
-/** The parser gets pieces of this size, so that a row without an end is noticed early. */
+/** The parser gets pieces of this size, so that a row without an end is detected early. */
 const PIECE_BYTES = 16_384
 const DECIMAL_COMMA = /^\s*\d+,\d+\s*$/
 const NUMBERS: readonly string[] = ['price', 'quantity']
@@ -133,7 +133,8 @@ async function* recordsIn(chunks: AsyncIterable<Buffer>, delimiter: string, firs
     raw: true,
     record_delimiter: ['\r\n', '\n', '\r'],
     relax_column_count: true,
-    // A quote in an unquoted cell is text. Cells that begin with a quote are checked below, because a malformed one could swallow its neighbours.
+    // A quote in an unquoted cell is text. Cells that begin with a quote are checked below, because a malformed cell could
+    // include the cells after it.
     relax_quotes: true,
   }
   const parser = parse(options)
@@ -201,5 +202,5 @@ function isWellFormed(raw: string, delimiter: string): boolean {
   }
 }
 
-/** The number of line ends in a record. Of the last line end, the parser keeps only the first byte. */
+/** The number of line ends in a record. The parser keeps only the first byte of the last line end. */
 const linesIn = (raw: string): number => raw.match(/\r\n|\r|\n/g)?.length ?? 0

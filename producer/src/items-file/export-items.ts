@@ -64,7 +64,7 @@ async function* pages(asking: Asking): AsyncGenerator<readonly ListedItem[]> {
       asking,
     )
     if (answer === undefined)
-      throw new Stopped(CODE.unavailable, `the list is not complete: gave up: ${asking.patience.lastTrouble}`)
+      throw new Stopped(CODE.unavailable, `gave up before the list was complete: ${asking.patience.lastTrouble}`)
     const items = answer.status === 200 ? page.safeParse(jsonIn(answer)).data : undefined
     if (items === undefined)
       throw new Stopped(

@@ -36,7 +36,7 @@ async function attempt(request: ApiRequest, { api, patience, stopping, leaving }
       patience.progressed()
       return answer
     }
-    // A rate limit delays the request, but is not a failure of it.
+    // A rate limit delays the request, but does not count as a failed attempt.
     if (answer.status !== 429) attempts += 1
     const trouble = `the last response has status ${answer.status}: ${problemIn(answer).detail}`
     if (!(await patience.pause(attempts, trouble, answer, stopping))) return undefined
@@ -48,7 +48,7 @@ function orNoAnswer(error: unknown): NoAnswer {
   throw error
 }
 
-/** The problem document of a response. Empty members if it is not one. */
+/** The problem document of a response. Its members are empty if the response has none. */
 export const problemIn = (answer: Answer) => problem.safeParse(jsonIn(answer)).data ?? { type: '', detail: '' }
 
 /** Undefined if the response is not JSON. */

@@ -3,7 +3,7 @@ import { JSONParser } from '@streamparser/json'
 import { CODE, Stopped } from './exit-codes.ts'
 import { COLUMNS, ROW_MAX_BYTES, type Row, type RowReader } from './row.ts'
 
-/** The parser gets pieces of this size, so that an element without an end is noticed early. */
+/** The parser gets pieces of this size, so that an element without an end is detected early. */
 const PIECE_BYTES = 16_384
 
 /** `line` of a row is the number of the element, from 1. */
@@ -56,7 +56,7 @@ async function* rowsIn(chunks: AsyncIterable<Buffer>): AsyncGenerator<Row> {
   }
 }
 
-/** The row of a value. Its cells are the members that an item has. */
+/** The row for a value. Its cells are the members of the value that belong to an item. */
 export function rowOf(line: number, value: unknown): Row {
   const members: Record<string, unknown> = typeof value === 'object' && value !== null ? { ...value } : {}
   return { line, read: { value }, cells: COLUMNS.map((column) => cellOf(members[column])) }

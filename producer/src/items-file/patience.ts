@@ -20,7 +20,7 @@ export class Patience {
     this.#giveUpAfterMs = giveUpAfterMs
   }
 
-  /** Runs a request with its retries. Time without a request in flight does not count. */
+  /** Runs a request with its retries. Only time with a request in flight counts as time without progress. */
   async during<T>(work: () => Promise<T>): Promise<T> {
     if (this.#inFlight === 0) this.progressed()
     this.#inFlight += 1
@@ -36,7 +36,7 @@ export class Patience {
     this.#progressAt = performance.now()
   }
 
-  /** Whether nothing has succeeded for too long. */
+  /** Whether the time without progress exceeds the limit. */
   get isOver(): boolean {
     return performance.now() - this.#progressAt > this.#giveUpAfterMs
   }

@@ -15,7 +15,7 @@ export interface Progressing {
   err(line: string): void
 }
 
-/** Returns a function that ends it. */
+/** Returns a function that ends the display. */
 export function showProgress({ tally, isDryRun, bytes, terminal, err }: Progressing): () => void {
   if (bytes !== undefined && terminal !== undefined) return showBar(tally, bytes, terminal)
   const timer = setInterval(() => err(`${tally.summary(isDryRun)} (${tally.rowsPerSecond}/s)`), LINE_EVERY_MS)

@@ -29,8 +29,8 @@ export const rejectedPath = (file: string): string =>
   `${file === '-' ? 'items' : file.slice(0, file.length - extname(file).length)}.rejected.csv`
 
 /**
- * The file is created when the first row is added. An existing file is never replaced, because it may contain corrections:
- * the new name then contains a number.
+ * The file is created when the first row is added. An existing file is never replaced, because it may contain corrections.
+ * Instead, the name of the new file gets a number.
  * @throws Stopped when the directory cannot be written
  */
 export async function openRejectedFile(

@@ -1,4 +1,4 @@
-// A row of an imported file: its line, its item, and what is wrong with it.
+// A row of an imported file: its line, and its item or its errors.
 import { createHash } from 'node:crypto'
 import { createItem, type Item } from '@ims/messaging'
 import type { z } from 'zod'
@@ -27,7 +27,7 @@ export interface RowReader {
   readonly rows: AsyncIterable<Row>
 }
 
-/** The item of a row, by the schema of `POST /create_item`, or what is wrong with each member. */
+/** The item of a row, by the schema of `POST /create_item`, or the error of each member. */
 export function itemOf({ read }: Row): { readonly item: Item } | { readonly reason: string } {
   if ('problem' in read) return { reason: read.problem }
   const { data, error } = createItem.body.safeParse(read.value, { error: missingIsMissing })

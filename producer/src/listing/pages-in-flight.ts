@@ -21,7 +21,7 @@ export class PagesInFlight {
   readonly #maxBytes: number
   /** Pages that wait for memory, in the order of arrival. */
   readonly #waiting = new Set<Turn>()
-  /** Pages that clients have not fully received, and the number of those clients. */
+  /** Pages that clients have not fully received, and the number of clients that receive each page. */
   readonly #held = new Map<Page, number>()
   #heldBytes = 0
   #askedBytes = 0
@@ -38,7 +38,7 @@ export class PagesInFlight {
     return this.#queries < QUERIES_MAX && this.#items + items <= ITEMS_MAX && this.#heldBytes <= this.#maxBytes
   }
 
-  /** The number of items that a page can have, so that others still fit. */
+  /** The maximum number of items of one page, so that other pages still fit. */
   get itemsFitting(): number {
     const free = this.#maxBytes - this.#askedBytes - this.#heldBytes
     return Math.max(0, Math.floor((free * PART_FOR_PAGE) / this.#itemBytes))
@@ -68,7 +68,7 @@ export class PagesInFlight {
     } finally {
       this.#queries -= 1
       this.#items -= items
-      // Later, so that the caller can call `hold` first.
+      // Deferred, so that the caller can call `hold` first.
       if (this.#waiting.size > 0) setImmediate(() => this.#next())
     }
   }

@@ -39,7 +39,7 @@ export interface PageRequest extends Wanted {
 
 /**
  * Requests the page after the id `wanted.after`.
- * @throws NotAccepted, OutcomeUnknown, NoReply, BadReply (also for a reply with which the pages would never end)
+ * @throws NotAccepted, OutcomeUnknown, NoReply, BadReply (also if the header x-next does not increase)
  */
 export async function askForPage(
   requester: Broker['requester'],

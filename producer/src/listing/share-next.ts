@@ -6,7 +6,7 @@ const GATHER_MAX_MS = 10
 interface Lane<Answer> {
   /** Resolves when the request in flight has its reply, or has failed. */
   readonly settled: Promise<void>
-  /** The next request, for all callers since then. */
+  /** The next request, for all callers since the request in flight was sent. */
   next: Joint<Answer> | undefined
 }
 
@@ -36,7 +36,7 @@ class Joint<Answer> {
 
 /**
  * Wraps `ask` so that callers with the same key (`keyOf`) share one request while another one with that key is in
- * flight. No caller gets a reply to a request that was sent before its call, because the reply may be older than what
+ * flight. No caller gets a reply to a request that was sent before its call, because the reply may miss changes that
  * the caller knows. If no request is in flight, a request is sent at once. Otherwise it waits for the one in flight, for
  * at most 10 ms. `ask` gets a signal that aborts when the signals of all callers have aborted.
  */

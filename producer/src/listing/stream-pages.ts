@@ -11,7 +11,7 @@ const GROWTH_MAX = 5
 /**
  * Writes `first` and every page after it, then ends the response. At most two pages are in memory. `ask` gets the id
  * after which the page starts, and its maximum size as a multiple of the first page. The size grows while the client
- * waits for pages, because each page takes two hops through the broker, and shrinks while pages wait for the client.
+ * waits for pages, because each page takes two hops through the broker. It shrinks while pages wait for the client.
  * `taken` is called with each page that the client has received. Returns early when the client has disconnected. The
  * headers of the response must be set before the call.
  * @throws the error of `ask`. The response has then started, has not ended, and must be aborted
@@ -26,11 +26,11 @@ export async function streamPages(
   let growth = 2
   for (let page = first; ; ) {
     const following = page.next === LAST_PAGE ? undefined : ask(page.next, growth)
-    let isThere = false
-    // Also awaited below, when the client has received this page.
+    let hasArrived = false
+    // This promise is also awaited below, when the client has received the current page.
     following?.then(
       () => {
-        isThere = true
+        hasArrived = true
       },
       () => {},
     )
@@ -45,7 +45,7 @@ export async function streamPages(
     taken(page)
     if (response.destroyed) return
     if (following === undefined) break
-    growth = isThere ? Math.max(1, growth / 2) : Math.min(GROWTH_MAX, growth * 2)
+    growth = hasArrived ? Math.max(1, growth / 2) : Math.min(GROWTH_MAX, growth * 2)
     page = await following
   }
   response.end(separator === '[' ? '[]' : ']')
@@ -55,7 +55,7 @@ export async function streamPages(
 const withoutBrackets = (json: Buffer): Buffer =>
   json.subarray(json.indexOf(OPENING ?? 0) + 1, json.lastIndexOf(CLOSING ?? 0))
 
-/** Resolves when the client has received what was written, or has disconnected. The server disconnects a client that reads nothing. */
+/** Resolves when the client has received the written data, or has disconnected. The server disconnects a client that reads nothing. */
 function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     if (response.destroyed || !response.writableNeedDrain) return resolve()

@@ -18,7 +18,7 @@ export type CommandDependencies = Pick<Dependencies, 'broker' | 'config'> & {
   readonly accepted: AcceptedCommands
 }
 
-/** What differs between commands. */
+/** The differences between commands. */
 interface CommandAnswers<Body, Result> {
   readonly command: Command<Body, Result>
   /** The text of the response while the outcome is unknown. */

@@ -1,4 +1,4 @@
-// The routes that read /dead_letters: counts by reason, a page, a single dead letter, all of them as JSON lines.
+// The routes that read /dead_letters: counts by reason, a page, a single dead letter, and all dead letters as JSON lines.
 import { once } from 'node:events'
 import { countReason, type DeadLetter, type DeadLetterDesk, deadLetterSources, jsonLinePieces } from '@ims/messaging'
 import type { RequestHandler, Response } from 'express'
@@ -25,7 +25,7 @@ const ONE_BODY_MAX_BYTES = 1_048_576
 /** Maximum number of dead letters with the same id in a response. */
 const SAME_ID_MAX = 20
 
-/** The number of dead letters in each queue, by reason. Reads each of them, which takes seconds for 100,000. */
+/** Counts the dead letters of each queue by reason. Reads every dead letter, which takes seconds for 100,000. */
 export function summaryRoute({ desk }: RouteParts): RequestHandler {
   return async (_, response) => {
     const signal = AbortSignal.timeout(ANSWER_WITHIN_MS)

@@ -69,7 +69,7 @@ export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): Reque
   }
 }
 
-/** DELETE of a dead letter: discards all with this id. */
+/** Handles DELETE: discards all dead letters with this id. */
 export function discardOneRoute(parts: RouteParts): RequestHandler {
   return async (request, response) => {
     const choice: Choice = { by: 'id', ids: new Set([idOf(request)]) }
@@ -86,7 +86,7 @@ export function discardOneRoute(parts: RouteParts): RequestHandler {
   }
 }
 
-/** Redrives or discards for a limited time. The error of a later failure contains the counts so far. */
+/** Redrives or discards for a limited time. If the operation stops early with an error, the error contains the counts so far. */
 async function work(
   verb: 'redrive' | 'discard',
   queue: string,

@@ -1,11 +1,11 @@
-// GET /queues: the messages and consumers of each queue, by the broker's counts, and the commands that this process sent to it.
+// GET /queues: the messages and consumers of each queue, as the broker counts them, and the commands that this process sent.
 import { contracts, NotAccepted, type QueueState } from '@ims/messaging'
 import type { AcceptedCommands } from '../accepted-commands.ts'
 import type { Dependencies } from '../dependencies.ts'
 import { sendJson } from '../http/answer.ts'
 import type { Handler } from '../http/step.ts'
 
-/** All clients within this time get the same response, so the broker is asked at most once. */
+/** All clients get the same response for this time, so the broker is asked at most once. */
 const CACHED_MS = 1_000
 const COMMAND_QUEUES = contracts.filter(({ kind }) => kind === 'command').map(({ queue }) => queue)
 

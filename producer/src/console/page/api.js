@@ -8,9 +8,9 @@ const COMMANDS_MAX = 100
 const WAIT_S = 10
 const COMMAND_TIMEOUT_MS = 25_000
 const CALL_TIMEOUT_MS = 40_000
-/** The producer asks the broker at most once a second, for all clients together. */
+/** The producer caches the state of the queues for a second, so this polling adds little load to the broker. */
 export const WATCH_EVERY_MS = 2_000
-/** A consumer notices that the database is down only when it uses it, so the page requests one item this often. */
+/** A consumer notices a database failure only when it runs a query, so the page requests one item this often. */
 const DATABASE_EVERY_MS = 10_000
 /** New items may arrive for this long after the counts of `create_item` have changed. */
 const ARRIVING_FOR_MS = 6_000
@@ -108,7 +108,7 @@ let databaseAskedMs = Number.NEGATIVE_INFINITY
 
 async function askDatabase() {
   if (performance.now() - databaseAskedMs < DATABASE_EVERY_MS) return
-  // No second request while this one is in flight.
+  // Prevents a second request while this one is in flight.
   databaseAskedMs = Number.POSITIVE_INFINITY
   await call('/order_processing?limit=1')
   databaseAskedMs = performance.now()
@@ -159,7 +159,7 @@ function keep(command) {
 
 /**
  * Sends a command and returns it with its outcome. A command that is sent again has the same key, so it is applied once.
- * It is stored before it is sent, because the user can close the tab in between.
+ * The command is stored before it is sent, because the user can close the tab in between.
  */
 export async function send(command) {
   const sent = { at: new Date().toISOString(), key: randomHex(), ...command }
@@ -175,7 +175,7 @@ export async function send(command) {
   return { ...done, result: answer.body }
 }
 
-/** `again`: the same command can be sent again, with the same key. */
+/** `again`: whether the user can send the command again, with the same key. */
 function outcomeOf({ status, ok, kind, detail, retryAfter }) {
   if (status === 202)
     return { state: 'pending', text: 'Accepted and stored by the broker. Its outcome is not known yet.', again: true }

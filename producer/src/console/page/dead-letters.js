@@ -1,4 +1,4 @@
-// The tab Dead letters, for keys with the scope admin: shows what failed and why, and redrives or discards a selection.
+// The tab Dead letters, for keys with the scope admin: shows dead letters by reason, and redrives or discards a selection.
 import { useEffect, useState } from 'preact/hooks'
 import { call } from './api.js'
 import { html } from './html.js'
@@ -10,34 +10,34 @@ const IDS_MAX = 1_000
 const MAX = 10_000
 const WAIT_S = 15
 
-/** The meaning of each reason, and what to do. Also in docs/dead-letters.md. */
+/** The meaning of each reason, and the action to take. Also in docs/dead-letters.md. */
 const REASONS = {
-  'not-json': ['The body is not JSON.', 'Put it back only after the schema has changed.'],
-  invalid: ['The body does not match the schema.', 'Put it back only after the schema has changed.'],
-  'too-large': ['The message is larger than its consumer accepts.', 'Put it back after the limit was raised.'],
+  'not-json': ['The body is not JSON.', 'Redrive it only after the schema has changed.'],
+  invalid: ['The body does not match the schema.', 'Redrive it only after the schema has changed.'],
+  'too-large': ['The message is larger than its consumer accepts.', 'Redrive it after the limit was raised.'],
   'duplicate-sku': [
     'Another item has this sku.',
-    'Put it back after that item is deleted, if this one is the right one.',
+    'If the message has the right item, delete the other item, then redrive the message.',
   ],
-  'rejected-by-database': ['MySQL refuses the row.', 'Put it back after the schema was migrated.'],
+  'rejected-by-database': ['MySQL rejected the row.', 'Redrive it after the schema was migrated.'],
   'message-id-reused': [
     'Another message used this id before.',
-    'Do not put it back: the sender must send it again under a new id.',
+    'Do not redrive it. The sender must send it again under a new id.',
   ],
   'handler-failed': [
-    'It failed three times while other messages succeeded: a bug.',
-    'Put it back after the fix is deployed.',
+    'It failed three times while other messages succeeded. This is probably a bug.',
+    'Redrive it after the fix is deployed.',
   ],
   delivery_limit: [
-    'It was redelivered too often: it probably crashes its consumer.',
-    'Put back one first, after the fix is deployed.',
+    'It was redelivered too often. It probably crashes its consumer.',
+    'After the fix is deployed, redrive one message first.',
   ],
-  rejected: ['The broker moved it: another consumer rejected it.', 'Put it back when you know the cause.'],
-  expired: ['The broker moved it: it expired.', 'Put it back when you know the cause.'],
-  maxlen: ['The broker moved it: its queue was full.', 'Put it back when you know the cause.'],
-  unknown: ['It has no reason: another program put it there.', 'Look at it first.'],
+  rejected: ['Another consumer rejected it, so the broker dead-lettered it.', 'Redrive it when you know the cause.'],
+  expired: ['It expired, so the broker dead-lettered it.', 'Redrive it when you know the cause.'],
+  maxlen: ['Its queue was full, so the broker dead-lettered it.', 'Redrive it when you know the cause.'],
+  unknown: ['It has no reason, because another program published it.', 'Check its content first.'],
 }
-const OTHER = ['Its consumer refused it for this reason.', 'Look at its error, and put it back when the cause is gone.']
+const OTHER = ['Its consumer refused it for this reason.', 'Read its error, remove the cause, then redrive it.']
 
 export function DeadLetters() {
   const { epoch } = useSuite()
@@ -63,7 +63,7 @@ export function DeadLetters() {
           ? groups.length === 0
             ? html`<${Empty}>There are no dead letters.</${Empty}>`
             : html`<div class="view short" tabindex="0" role="region" aria-label="Dead letters by reason"><table>
-                <thead><tr><th scope="col">Queue</th><th scope="col">Reason</th><th scope="col">Number</th><th scope="col">What it means, and what to do</th><th scope="col">Look</th></tr></thead>
+                <thead><tr><th scope="col">Queue</th><th scope="col">Reason</th><th scope="col">Number</th><th scope="col">What it means, and what to do</th><th scope="col">Messages</th></tr></thead>
                 <tbody>${groups.map(
                   ({ queue, reason, count }) => html`<tr key="${queue} ${reason}">
                     <td>${queue}</td><td>${reason}</td><td class="quantity">${count}</td><td>${(REASONS[reason] ?? OTHER).join(' ')}</td>
@@ -113,9 +113,9 @@ function Group({ queue, reason, count, onWorked }) {
   return html`<section class="card" aria-labelledby="group-title">
     <h2 id="group-title">${queue}: ${reason}</h2>
     <div class="buttons">
-      <button type="button" disabled=${chosen.size === 0} onClick=${() => ask('redrive', selection, selection.ids.length)}>Put back ${chosen.size} selected</button>
+      <button type="button" disabled=${chosen.size === 0} onClick=${() => ask('redrive', selection, selection.ids.length)}>Redrive ${chosen.size} selected</button>
       <button type="button" disabled=${chosen.size === 0} onClick=${() => ask('discard', selection, selection.ids.length)}>Discard ${chosen.size} selected</button>
-      <button type="button" onClick=${() => ask('redrive', { reason }, Math.min(count, MAX))}>Put back all with this reason</button>
+      <button type="button" onClick=${() => ask('redrive', { reason }, Math.min(count, MAX))}>Redrive all with this reason</button>
       <button type="button" class="danger" onClick=${() => ask('discard', { reason }, Math.min(count, MAX))}>Discard all with this reason</button>
     </div>
     ${result && html`<div class="notice ${result.state}" role="status"><p data-test="worked">${result.text}</p></div>`}
@@ -127,7 +127,7 @@ function Group({ queue, reason, count, onWorked }) {
           <p>${letter.failedAt ?? 'at an unknown time'}, by ${letter.by ?? '?'}, attempts ${letter.attempts ?? '?'}, ${letter.bytes} bytes</p>
           ${letter.error && html`<p class="error">${letter.error}</p>`}
           <pre>${letter.body}${letter.shortened && '…'}</pre>
-          <a href="#messages/${encodeURIComponent(letter.id)}">What is recorded about it</a>
+          <a href="#messages/${encodeURIComponent(letter.id)}">State and history</a>
         </li>`,
       )}
     </ul>
@@ -143,7 +143,7 @@ function Confirm({ verb, number, onClose, onSure }) {
     if (event.target.elements.number.value.trim() === String(number)) onSure()
     else setFault(`must be ${number}`)
   }
-  const doing = verb === 'redrive' ? 'Put back' : 'Discard'
+  const doing = verb === 'redrive' ? 'Redrive' : 'Discard'
   return html`<${Dialog} title="${doing} ${number}?" onClose=${onClose}>
     <form onSubmit=${submit} novalidate>
       <p>${verb === 'redrive' ? 'They are published to their queue again, under the same ids.' : 'They are deleted permanently.'} At most ${number} are affected.</p>
@@ -156,15 +156,15 @@ function Confirm({ verb, number, onClose, onSure }) {
   </${Dialog}>`
 }
 
-/** Reports how many were applied, not only how many were sent. */
+/** Reports the outcomes of redriven messages, not only their number. */
 function resultOf(verb, { ok, status, body, detail }) {
-  if (status === 0) return 'No response arrived. It is not known how many were affected. Look at the list.'
+  if (status === 0) return 'No response arrived. It is not known how many were affected. Check the list.'
   if (!ok) return `${detail}${body?.done === undefined ? '' : ` Done before that: ${body.done}. Left: ${body.left}.`}`
   const more = body.complete ? '' : ' Some of the selection is left. Repeat to continue.'
   if (verb === 'discard') return `${body.discarded} discarded, ${body.left} left on the queue.${more}`
   const { outcomes } = body
   if (outcomes === undefined)
-    return `${body.redriven} put back, with unknown outcomes. ${body.left} left on the queue.${more}`
+    return `${body.redriven} redriven, with unknown outcomes. ${body.left} left on the queue.${more}`
   const refused = Object.entries(outcomes.refused).map(([reason, number]) => `${number} refused again (${reason})`)
   return `${[`${outcomes.applied} applied`, ...refused, `${outcomes.unknown} unknown`].join(', ')}; ${body.left} left on the queue.${more}`
 }

@@ -21,7 +21,7 @@ export function Health() {
     notify({ key, title: 'Health check.', state: 'sending', text: 'Sending…' })
     const { ok, status, detail, messageId } = await call('/healthcheck')
     const state = ok ? 'applied' : status === 0 || status >= 500 ? 'unknown' : 'refused'
-    const text = ok ? 'The broker has stored it. consumer_one logs it under its id.' : detail
+    const text = ok ? 'The broker has stored it. The log of consumer_one shows it under its id.' : detail
     notify({ key, title: 'Health check.', state, text, messageId })
   }
   return html`<section aria-labelledby="health-title">
@@ -50,20 +50,20 @@ export function Health() {
           </table></div>`
     }
     ${rates && html`<${Rates} ...${rates} />`}
-    <p>The admin port of each service shows more: <code>/readyz</code> and <code>/metrics</code>. So does <code>npm run status</code>.</p>
+    <p>For more, use <code>/readyz</code> and <code>/metrics</code> on the admin port of each service, or <code>npm run status</code>.</p>
   </section>`
 }
 
 const rounded = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 })
 
-/** The text says what each plot counts, because one producer does not know what others accept. */
+/** The summary explains the plots, because each producer counts only the commands that it accepts. */
 function Rates({ points, producer, others }) {
   return html`<div class="plots">
       <${Plot} title="Accepted per second" member="accepted" points=${points} />
       <${Plot} title="Left the queues per second, estimated" member="left" points=${points} />
     </div>
     <p class="summary">Both plots show one producer process (<code>${producer.slice(0, 8)}</code>) in the last five minutes. Accepted: its commands and health
-      checks that the broker stored. Left the queues: that number minus the growth of the queues. Commands from other senders, and messages that return to a queue, distort it.
+      checks that the broker stored. Left the queues: the accepted number minus the growth of the queues. Commands from other senders and requeued messages distort this number.
       ${others && 'Other producers share this address. The commands that they accept are not counted.'}</p>`
 }
 

@@ -64,7 +64,7 @@ export function Items() {
 
   const remove = (item) => {
     const key = `delete ${item.sku}`
-    // Kept outside of the tab, because the user can leave it and open it again before the deletion is sent.
+    // Stored outside of this tab, because the user can leave the tab and return before the deletion is sent.
     changed({ leaving: new Set(suite.leaving).add(item.sku) })
     const stay = () => changed({ leaving: new Set([...suite.leaving].filter((sku) => sku !== item.sku)) })
     const sending = setTimeout(() => {
@@ -77,9 +77,9 @@ export function Items() {
     const takeBack = () => {
       clearTimeout(sending)
       stay()
-      notify({ key, title: `Delete ${item.sku}.`, state: 'refused', text: 'Taken back, nothing was sent.' })
+      notify({ key, title: `Delete ${item.sku}.`, state: 'refused', text: 'Taken back. Nothing was sent.' })
     }
-    notify({ key, title: `Delete ${item.sku}.`, state: 'sending', text: 'It is sent in 5 seconds.', takeBack })
+    notify({ key, title: `Delete ${item.sku}.`, state: 'sending', text: 'It will be sent in 5 seconds.', takeBack })
   }
 
   const count = `${numbers.format(list.items.length)}${list.next ? ' or more' : ''} ${list.items.length === 1 ? 'item' : 'items'}`
@@ -164,7 +164,7 @@ function useList(sought, epoch, arrivals) {
     setState((now) => ({ ...now, isLoading: false }))
   }
 
-  /** Starts the list. If the text is a complete sku, for example from a scanner, shows its item before the search has ended. */
+  /** Loads the first page. If the search text is a complete sku, for example from a scanner, shows its item before the search ends. */
   const begin = async (current) => {
     load(current.url, false)
     if (sought === '' || [...sought].length > SKU_MAX) return
@@ -182,7 +182,7 @@ function useList(sought, epoch, arrivals) {
     begin(run.current)
   }, [sought, epoch, round])
 
-  // Not for a search, which would read the whole table again.
+  // A search is not refreshed, because it would read the whole table again.
   useEffect(() => {
     const { current } = run
     if (sought !== '' || current.isLoading || current.url !== undefined || current.last === undefined) return
@@ -210,8 +210,8 @@ function useList(sought, epoch, arrivals) {
 const limited = (url, items) => url.replace(/limit=\d+/, `limit=${items}`)
 
 /**
- * Adds the new items of a page. An item is not new if it is the exact match of a search, was added here, or belongs to
- * the last page, which is read again. Items of the Python suite can have no sku: of these, the first `known` of the page are not new.
+ * Adds the new items of a page. An item is not new if the list already has its sku. Items of the Python suite can lack
+ * a sku. Such an item is not new if it is one of the first `known` items of the page, which the list already has.
  */
 function joined(items, page, known) {
   const skus = new Set(items.map(({ sku }) => sku))
@@ -231,7 +231,7 @@ function sortedBy(items, sort) {
   return [...items].sort((one, other) => (isDown ? compare(other, one) : compare(one, other)))
 }
 
-/** The document contains the visible rows only. */
+/** Renders only the visible rows and a few rows around them. */
 function Table({ items, sort, onSort, onEnd, leaving, onChange, onDelete }) {
   const [top, setTop] = useState(0)
   const [height, setHeight] = useState(600)
@@ -342,7 +342,7 @@ function ChangeStock({ item, change, onClose, onChanged }) {
   return html`<${Dialog} title="${change < 0 ? 'Less' : 'More'} of ${item.sku}" onClose=${onClose}>
     <form ref=${form} onSubmit=${submit} novalidate>
       <p>${item.name}: ${item.quantity === null ? 'no quantity' : numbers.format(item.quantity)} in stock.</p>
-      <${Field} name="amount" label=${change < 0 ? 'How many leave' : 'How many arrive'} value="1" inputmode="numeric" error=${fault.amount} autofocus />
+      <${Field} name="amount" label=${change < 0 ? 'Number to take out' : 'Number to put in'} value="1" inputmode="numeric" error=${fault.amount} autofocus />
       <${Field} name="reason" label="Reason" value=${change < 0 ? 'sold' : 'received'} maxlength="100" error=${fault.reason} />
       <div class="buttons">
         <button type="submit" class="main">${change < 0 ? 'Take out' : 'Put in'}</button>

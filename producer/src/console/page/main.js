@@ -16,7 +16,7 @@ const TABS = [
   ['health', 'Health', Health],
 ]
 
-function placeOf(hash) {
+function routeOf(hash) {
   const [tab, wanted = ''] = hash.slice(1).split('/')
   let decoded = ''
   try {
@@ -27,10 +27,10 @@ function placeOf(hash) {
 
 function Console() {
   const suite = useSuite()
-  const [place, setPlace] = useState(placeOf(location.hash))
+  const [route, setRoute] = useState(routeOf(location.hash))
   const [isAsking, setAsking] = useState(false)
   useEffect(() => {
-    const moved = () => setPlace(placeOf(location.hash))
+    const moved = () => setRoute(routeOf(location.hash))
     addEventListener('hashchange', moved)
     return () => removeEventListener('hashchange', moved)
   }, [])
@@ -43,19 +43,19 @@ function Console() {
     watch()
     return () => clearTimeout(timer)
   }, [suite.epoch])
-  const [, , Tab] = TABS.find(([name]) => name === place.tab)
+  const [, , Tab] = TABS.find(([name]) => name === route.tab)
   return html`
     <header>
       <p class="brand">IMS</p>
       <nav aria-label="Tabs">${TABS.map(
         ([name, title]) =>
-          html`<a key=${name} href="#${name}" aria-current=${name === place.tab ? 'page' : undefined}>${title}</a>`,
+          html`<a key=${name} href="#${name}" aria-current=${name === route.tab ? 'page' : undefined}>${title}</a>`,
       )}</nav>
       <a href="/docs">API</a>
       <button type="button" onClick=${() => setAsking(true)}>${hasKey() ? 'Change the key' : 'API key'}</button>
     </header>
     <${Banner} ...${suite} />
-    <main><${Tab} key=${place.tab} wanted=${place.wanted} /></main>
+    <main><${Tab} key=${route.tab} wanted=${route.wanted} /></main>
     <${Notices} />
     ${
       (isAsking || suite.needsKey) &&
@@ -67,7 +67,7 @@ function Console() {
   `
 }
 
-/** Disappears when a later response shows that the problem is over. */
+/** The banner disappears when a later response shows that the problem is over. */
 function Banner({ reachable, broker, idle }) {
   const text = !reachable
     ? 'The producer cannot be reached from this browser. The data on this page may be out of date.'

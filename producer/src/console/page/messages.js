@@ -1,4 +1,4 @@
-// The tab Messages: the state of one message, and the last commands of this browser.
+// The tab Messages: the state of one message, and the recent commands from this browser.
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { call, commands } from './api.js'
 import { html } from './html.js'
@@ -12,7 +12,7 @@ const POSSIBLE = {
   'leaves-no-record': 'It may be a health check or a query, which leave no record.',
   forgotten: 'Its record may have been deleted after the retention time.',
   told: 'Its sender may have received the refusal. Then there is no dead letter.',
-  redriven: 'It may have been put back on its queue.',
+  redriven: 'It may have been redriven.',
   discarded: 'It may have been discarded by an operator.',
 }
 
@@ -54,7 +54,7 @@ export function Messages({ wanted }) {
       <button type="submit" class="main">Find</button>
     </form>
     ${isLoading ? html`<${Loading} />` : answer && (answer.ok ? html`<${TimeLine} message=${answer.body} />` : html`<${Failed} answer=${answer} onAgain=${look} />`)}
-    <h2>The last commands of this browser</h2>
+    <h2>Recent commands from this browser</h2>
     <${Commands} />
   </section>`
 }
@@ -75,14 +75,14 @@ function TimeLine({ message }) {
           redrives,
           redrivenBefore,
         }) => html`<li class=${error === null ? 'applied' : 'refused'}>
-          <time datetime=${time}>${at(time)}</time> ${queue}: ${outcome}${redrives > 0 && `, put back ${redrives} times before`}
+          <time datetime=${time}>${at(time)}</time> ${queue}: ${outcome}${redrives > 0 && `, redriven ${redrives} times before`}
           ${error !== null && html`<br />${error}`}
-          ${redrivenBefore && html`<br />It was put back before ${at(redrivenBefore)}.`}
+          ${redrivenBefore && html`<br />It was redriven before ${at(redrivenBefore)}.`}
         </li>`,
       )}
       ${possible.map((each) => html`<li class="possible">${POSSIBLE[each] ?? each}</li>`)}
     </ol>
-    <p>To find its lines in the logs of the services: <code>npm run logs | grep ${id}</code></p>
+    <p>To find it in the logs of the services, run <code>npm run logs | grep ${id}</code></p>
   </div>`
 }
 

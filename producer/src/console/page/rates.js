@@ -1,14 +1,14 @@
-// Commands per second, from two responses of GET /queues: those that one producer accepted, and those that left the queues.
+// Computes rates from responses of GET /queues: commands accepted per second, and commands that left the queues per second.
 
 const KEPT_S = 300
 /** A process that has not responded for this long has probably ended. */
 const SILENT_AFTER_S = 30
-/** A longer time without responses is a gap in the plot. A hidden tab, for example, sends no requests. */
+/** A longer time without responses becomes a gap in the plot. A hidden tab, for example, sends no requests. */
 const GAP_S = 10
 
 /**
  * Returns a function that takes each response and returns the points so far, oldest first. Several producers can share
- * one address, and each counts only what it accepts. The function follows one of them as long as it responds.
+ * one address, and each counts only the commands that it accepts. The function follows one of them as long as it responds.
  */
 export function rateMeter() {
   let last
