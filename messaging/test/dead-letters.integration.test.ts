@@ -1,6 +1,6 @@
 // Dead letters on RabbitMQ: browsing changes nothing, and redriving loses nothing even when it is interrupted.
 import { setTimeout as pauseMs } from 'node:timers/promises'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually, startTcpProxy } from 'testkit'
 import type { RabbitmqConfig } from '../src/config.ts'
 import type { DeadLetter } from '../src/dead-letters/described.ts'
@@ -8,28 +8,26 @@ import { type Choice, type DeadLetterDesk, deadLetterDesk } from '../src/dead-le
 import { type DeadLetterReader, openReader } from '../src/dead-letters/reader.ts'
 import { quietService } from '../src/testing.ts'
 import { connectPeer, DEAD, ids, type Peer, QUEUE } from './dead-letters.ts'
-import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { onLoopback, rabbitmqOfFile } from './rabbitmq.ts'
 
 const ALL: Choice = { by: 'all' }
 const MIB = 1_048_576
 
+const underTest = rabbitmqOfFile('dead_letters')
+
 describe('dead letters', () => {
-  let underTest: RabbitmqUnderTest
   let config: RabbitmqConfig
   let desk: DeadLetterDesk
   let peer: Peer
 
-  beforeAll(async () => {
-    underTest = await rabbitmqUnderTest('dead_letters')
+  beforeAll(() => {
     config = underTest.config
     desk = deadLetterDesk(config, quietService)
   })
-  afterAll(async () => await underTest.drop())
   beforeEach(async () => {
-    peer = await connectPeer(underTest.url)
+    peer = underTest.own(await connectPeer(underTest.url))
     await peer.empty()
   })
-  afterEach(async () => await peer.close())
 
   const browse = async (bodyMaxBytes = 1_000): Promise<DeadLetter[]> => {
     const seen: DeadLetter[] = []

@@ -1,7 +1,7 @@
 // Messaging on RabbitMQ when the network, the broker or a queue fails, and when a consumer closes.
 import { createServer } from 'node:net'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { type Channel, type ChannelModel, connect } from 'amqplib'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { type Channel, connect } from 'amqplib'
 import { eventually, startTcpProxy, type TcpProxy } from 'testkit'
 import { z } from 'zod'
 import { type Broker, openBroker, waitForConsumers } from '../src/broker.ts'
@@ -13,7 +13,7 @@ import type { Service } from '../src/service.ts'
 import { quietService } from '../src/testing.ts'
 import { countingService } from './counting-service.ts'
 import { startFrameProxy } from './frame-proxy.ts'
-import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { onLoopback, rabbitmqOfFile } from './rabbitmq.ts'
 
 type Numbered = { n: number }
 const applied: Outcome<string> = { kind: 'applied', result: 'done', repeated: false }
@@ -33,23 +33,17 @@ const APPLIED = { outcome: 'applied' }
 const BLOCKED = Buffer.from([1, 0, 0, 0, 0, 0, 11, 0, 10, 0, 60, 6, ...Buffer.from('memory'), 0xce])
 const UNBLOCKED = Buffer.from([1, 0, 0, 0, 0, 0, 4, 0, 10, 0, 61, 0xce])
 
+const underTest = rabbitmqOfFile('faults_of_messaging')
+
 describe('messaging under faults', () => {
   let rabbitmq: RabbitmqConfig
   let proxy: TcpProxy
-  let model: ChannelModel
   let channel: Channel
   let queueNumber = 0
   let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
-  const open: Broker[] = []
-  let underTest: RabbitmqUnderTest
-
-  beforeAll(async () => {
-    underTest = await rabbitmqUnderTest('faults_of_messaging')
-  })
-  afterAll(async () => await underTest.drop())
 
   beforeEach(async () => {
-    proxy = await startTcpProxy(underTest.server)
+    proxy = underTest.own(await startTcpProxy(underTest.server))
     rabbitmq = {
       ...underTest.config,
       servers: [onLoopback(proxy.port)],
@@ -58,31 +52,23 @@ describe('messaging under faults', () => {
       // On a busy disk, a confirm can take longer than a second.
       confirmTimeoutMs: 10_000,
     }
-    model = await connect(underTest.url)
+    const model = underTest.own(await connect(underTest.url))
     model.on('error', () => {})
     channel = await model.createChannel()
     channel.on('error', () => {})
     queueNumber += 1
     numbers = command(`faults_${process.pid}_${Date.now()}_${queueNumber}`, numbers)
   })
-  afterEach(async () => {
+  afterEach(() => {
     proxy.cutAfterBytes(undefined)
     proxy.weather(undefined)
-    await Promise.all(open.splice(0).map((broker) => broker.close()))
-    await channel.close().catch(() => {})
-    await model.close()
-    await proxy.close()
   })
 
   const start = async (
     changes: Partial<RabbitmqConfig> = {},
     publishes = [numbers],
     service: Service = quietService,
-  ): Promise<Broker> => {
-    const broker = await openBroker({ ...rabbitmq, ...changes }, service, { publishes })
-    open.push(broker)
-    return broker
-  }
+  ): Promise<Broker> => underTest.own(await openBroker({ ...rabbitmq, ...changes }, service, { publishes }))
   const noting = (seen: Map<number, number>) => async (deliveries: readonly Delivery<Numbered>[]) => {
     for (const { body } of deliveries) seen.set(body.n, (seen.get(body.n) ?? 0) + 1)
     return deliveries.map(() => applied)

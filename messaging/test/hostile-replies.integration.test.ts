@@ -1,5 +1,5 @@
 // A sender can use any reply address and correlation id. Hostile ones must not prevent the replies to valid requests.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { beforeEach, describe, expect, it } from '@jest/globals'
 import { connect } from 'amqplib'
 import { eventually } from 'testkit'
 import { z } from 'zod'
@@ -10,7 +10,7 @@ import { healthcheck } from '../src/contracts.ts'
 import { DIRECT_REPLY_TO } from '../src/outgoing/reply.ts'
 import { quietService } from '../src/testing.ts'
 import { type CountingService, countingService } from './counting-service.ts'
-import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { rabbitmqOfFile } from './rabbitmq.ts'
 import { openRawPublisher, type RawPublisher } from './raw-amqp.ts'
 
 /** A reply address as RabbitMQ creates it: it names a process on the given node, and a key. */
@@ -42,28 +42,25 @@ const inOldForm = (address: string, node = '') => {
   return `${start}.${old.toString('base64')}.${key}`
 }
 
+const underTest = rabbitmqOfFile('hostile-replies')
+
 describe('queries with hostile reply properties', () => {
-  let underTest: RabbitmqUnderTest
   let raw: RawPublisher
   let producer: Broker
-  let consumer: Broker
   let counted: CountingService
   let number = 0
   let answered = 0
   let words = query('unset', { body: z.unknown(), reply: z.array(z.string()) })
 
-  beforeAll(async () => {
-    underTest = await rabbitmqUnderTest('hostile-replies')
-  })
-  afterAll(async () => await underTest.drop())
   beforeEach(async () => {
     number += 1
     answered = 0
     words = query(`words_${number}`, words)
     counted = countingService()
-    raw = await openRawPublisher(underTest.url)
-    producer = await openBroker(underTest.config, quietService, { publishes: [words, healthcheck] })
-    consumer = await openBroker(underTest.config, counted)
+    raw = underTest.own(await openRawPublisher(underTest.url))
+    const publishes = [words, healthcheck]
+    producer = underTest.own(await openBroker(underTest.config, quietService, { publishes }))
+    const consumer = underTest.own(await openBroker(underTest.config, counted))
     await consumer.consume(
       words,
       async (deliveries) => {
@@ -72,10 +69,6 @@ describe('queries with hostile reply properties', () => {
       },
       consumerEnvironment.parse({}),
     )
-  })
-  afterEach(async () => {
-    await raw.close()
-    await Promise.all([producer.close(), consumer.close()])
   })
 
   const validRequest = async () => (await producer.requester.request(words, [], { deadlineMs: 60_000 })).body()

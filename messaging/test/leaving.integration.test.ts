@@ -1,15 +1,15 @@
 // A consumer whose dependency is down cancels its subscription. Its messages stay in the queue, in order, for another replica.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { type Channel, type ChannelModel, connect } from 'amqplib'
+import { beforeEach, describe, expect, it } from '@jest/globals'
+import { type Channel, connect } from 'amqplib'
 import { eventually } from 'testkit'
 import { z } from 'zod'
-import { type Broker, type Dependency, openBroker, type Subscription } from '../src/broker.ts'
+import { type Dependency, openBroker, type Subscription } from '../src/broker.ts'
 import { consumerEnvironment } from '../src/config.ts'
 import { command, deadLetterQueue } from '../src/contract.ts'
 import type { Delivery, Handler, Outcome } from '../src/handler.ts'
 import { clockOf } from '../src/scope.ts'
 import { quietService } from '../src/testing.ts'
-import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { rabbitmqOfFile } from './rabbitmq.ts'
 
 type Numbered = { n: number }
 const applied: Outcome<string> = { kind: 'applied', result: 'done', repeated: false }
@@ -20,29 +20,17 @@ const config = {
   prefetch: 60,
 }
 
+const underTest = rabbitmqOfFile('leaving')
+
 describe('a consumer whose dependency is down', () => {
-  let underTest: RabbitmqUnderTest
-  let model: ChannelModel
   let channel: Channel
   let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
-  const open: Broker[] = []
   const logged: string[] = []
   const warned: string[] = []
 
-  beforeAll(async () => {
-    underTest = await rabbitmqUnderTest('leaving')
-    model = await connect(underTest.url)
-    channel = await model.createChannel()
-  })
-  beforeEach(() => {
+  beforeEach(async () => {
+    channel = await underTest.own(await connect(underTest.url)).createChannel()
     numbers = command(`leaving_${process.pid}_${Date.now()}`, numbers)
-  })
-  afterEach(async () => {
-    await Promise.all(open.splice(0).map((broker) => broker.close()))
-  })
-  afterAll(async () => {
-    await model.close()
-    await underTest.drop()
   })
 
   const consume = async (
@@ -53,8 +41,7 @@ describe('a consumer whose dependency is down', () => {
     const info = (_: object, message: string) => void logged.push(message)
     const warn = (_: object, message: string) => void warned.push(message)
     const log = { ...quietService.log, info, warn }
-    const broker = await openBroker(underTest.config, { ...quietService, log, clock })
-    open.push(broker)
+    const broker = underTest.own(await openBroker(underTest.config, { ...quietService, log, clock }))
     return await broker.consume(numbers, handler, config, dependency)
   }
   const send = (count: number) => {

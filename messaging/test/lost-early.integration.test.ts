@@ -1,6 +1,6 @@
 // Connections and channels that close as soon as they open or open too late, and brokers that accept only small frames.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { type Channel, type ChannelModel, connect } from 'amqplib'
+import { beforeEach, describe, expect, it } from '@jest/globals'
+import { type Channel, connect } from 'amqplib'
 import { eventually } from 'testkit'
 import { z } from 'zod'
 import { type Broker, openBroker } from '../src/broker.ts'
@@ -9,7 +9,7 @@ import { command, deadLetterQueue } from '../src/contract.ts'
 import type { Service } from '../src/service.ts'
 import { quietService } from '../src/testing.ts'
 import { closeFrame, type FrameProxy, startFrameProxy } from './frame-proxy.ts'
-import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { rabbitmqOfFile } from './rabbitmq.ts'
 
 const OPEN_OK = '10.41'
 const TUNE = '10.30'
@@ -17,47 +17,31 @@ const CONFIRM_OK = '85.11'
 const DECLARE_OK = '50.11'
 const consuming = consumerEnvironment.parse({ CONSUMER_RETRY_MOST_MS: '50' })
 
+const underTest = rabbitmqOfFile('lost_early')
+
 describe('messaging', () => {
-  let underTest: RabbitmqUnderTest
   let proxy: FrameProxy
   let config: RabbitmqConfig
-  let model: ChannelModel
   let channel: Channel
   let queueNumber = 0
   let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
-  const open: Broker[] = []
   const logged: string[] = []
   const service: Service = {
     ...quietService,
     log: { ...quietService.log, warn: (_: object, message: string) => void logged.push(message) },
   }
 
-  beforeAll(async () => {
-    underTest = await rabbitmqUnderTest('lost_early')
-    model = await connect(underTest.url)
-    channel = await model.createChannel()
-  })
-  afterAll(async () => {
-    await model.close()
-    await underTest.drop()
-  })
   beforeEach(async () => {
-    proxy = await startFrameProxy(underTest.server)
+    channel = await underTest.own(await connect(underTest.url)).createChannel()
+    proxy = underTest.own(await startFrameProxy(underTest.server))
     config = { ...underTest.config, servers: [proxy.server], reconnectMaxMs: 100, connectTimeoutMs: 1_000 }
     queueNumber += 1
     numbers = command(`lost_early_${queueNumber}`, numbers)
     logged.length = 0
   })
-  afterEach(async () => {
-    await Promise.all(open.splice(0).map((broker) => broker.close()))
-    proxy.close()
-  })
 
-  const start = async (changes: Partial<RabbitmqConfig> = {}): Promise<Broker> => {
-    const broker = await openBroker({ ...config, ...changes }, service, { publishes: [numbers] })
-    open.push(broker)
-    return broker
-  }
+  const start = async (changes: Partial<RabbitmqConfig> = {}): Promise<Broker> =>
+    underTest.own(await openBroker({ ...config, ...changes }, service, { publishes: [numbers] }))
   const consume = async (broker: Broker, seen: number[]) =>
     await broker.consume(
       numbers,

@@ -1,5 +1,5 @@
 // Compares the outcome that a sender gets with the actual outcome. Only a certain outcome is reported as certain.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { startTcpProxy, type TcpProxy } from 'testkit'
 import { z } from 'zod'
@@ -12,41 +12,30 @@ import { NotAccepted, OutcomeUnknown } from '../src/errors.ts'
 import { Publisher } from '../src/outgoing/publisher.ts'
 import { Requester } from '../src/outgoing/requester.ts'
 import { quietService } from '../src/testing.ts'
-import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { rabbitmqOfFile } from './rabbitmq.ts'
+
+const underTest = rabbitmqOfFile('outcomes')
 
 describe('the outcome that a sender gets', () => {
-  let underTest: RabbitmqUnderTest
   let proxy: TcpProxy
   let model: ChannelModel
   let channel: Channel
   let number = 0
   let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
-  const open: Broker[] = []
 
-  beforeAll(async () => {
-    underTest = await rabbitmqUnderTest('outcomes')
-  })
-  afterAll(async () => await underTest.drop())
   beforeEach(async () => {
-    proxy = await startTcpProxy(underTest.server)
-    model = await connect(underTest.url)
+    proxy = underTest.own(await startTcpProxy(underTest.server))
+    model = underTest.own(await connect(underTest.url))
     channel = await model.createChannel()
     number += 1
     numbers = command(`outcomes_${number}`, numbers)
   })
-  afterEach(async () => {
-    proxy.weather(undefined)
-    await Promise.all(open.splice(0).map((broker) => broker.close()))
-    await model.close()
-    await proxy.close()
-  })
+  afterEach(() => proxy.weather(undefined))
 
   const start = async (changes: Partial<RabbitmqConfig> = {}): Promise<Broker> => {
     const servers = [{ host: '127.0.0.1', port: proxy.port }]
     const config = { ...underTest.config, servers, confirmTimeoutMs: 1_000, ...changes }
-    const broker = await openBroker(config, quietService, { publishes: [numbers] })
-    open.push(broker)
-    return broker
+    return underTest.own(await openBroker(config, quietService, { publishes: [numbers] }))
   }
   /** Replies to each command after `afterMs`, as a consumer does. */
   const replyToCommands = async (afterMs = 0) => {

@@ -1,7 +1,7 @@
 // A missing queue, or one with other properties, does not affect messages to other queues. Also tests waiting for consumers.
 import { createConnection, createServer, type Server } from 'node:net'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { type Channel, type ChannelModel, connect } from 'amqplib'
+import { beforeEach, describe, expect, it } from '@jest/globals'
+import { type Channel, connect } from 'amqplib'
 import { eventually, startTcpProxy, type TcpProxy } from 'testkit'
 import { z } from 'zod'
 import { type Broker, openBroker, waitForConsumers } from '../src/broker.ts'
@@ -10,44 +10,30 @@ import { command, deadLetterQueue } from '../src/contract.ts'
 import { healthcheck, orderProcessing } from '../src/contracts.ts'
 import { Misconfigured } from '../src/errors.ts'
 import { quietService } from '../src/testing.ts'
-import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { rabbitmqOfFile } from './rabbitmq.ts'
 
 const shape = { body: z.object({ n: z.number() }), result: z.string() }
-let underTest: RabbitmqUnderTest
+const underTest = rabbitmqOfFile('queues')
 let proxy: TcpProxy
-let model: ChannelModel
 let channel: Channel
 let number = 0
 let kept = command('unset', shape)
 let deleted = command('unset', shape)
-const open: Broker[] = []
 
-beforeAll(async () => {
-  underTest = await rabbitmqUnderTest('queues')
-})
-afterAll(async () => await underTest.drop())
 beforeEach(async () => {
-  proxy = await startTcpProxy(underTest.server)
-  model = await connect(underTest.url)
-  channel = await model.createChannel()
+  proxy = underTest.own(await startTcpProxy(underTest.server))
+  channel = await underTest.own(await connect(underTest.url)).createChannel()
   number += 1
   kept = command(`kept_${number}`, shape)
   deleted = command(`deleted_${number}`, shape)
   await channel.assertQueue(kept.queue, { durable: true })
   await channel.assertQueue(deleted.queue, { durable: true })
 })
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((broker) => broker.close()))
-  await model.close()
-  await proxy.close()
-})
 
 const start = async (topology: RabbitmqConfig['topology'] = 'check', service = quietService): Promise<Broker> => {
   const servers = [{ host: '127.0.0.1', port: proxy.port }]
   const config = { ...underTest.config, servers, topology, reconnectMaxMs: 200 }
-  const broker = await openBroker(config, service, { publishes: [deleted, kept] })
-  open.push(broker)
-  return broker
+  return underTest.own(await openBroker(config, service, { publishes: [deleted, kept] }))
 }
 
 describe('a producer that may only check its queues', () => {
@@ -109,8 +95,7 @@ it('continues after a reconnection although one of its queues now has other prop
 it('leaves no dead letters of expired queries, although the broker dead-letters expired commands', async () => {
   const servers = [{ host: '127.0.0.1', port: proxy.port }]
   const publishes = [orderProcessing, healthcheck]
-  const producer = await openBroker({ ...underTest.config, servers }, quietService, { publishes })
-  open.push(producer)
+  const producer = underTest.own(await openBroker({ ...underTest.config, servers }, quietService, { publishes }))
   for (const { queue } of publishes) await channel.assertQueue(deadLetterQueue(queue), { durable: true })
   const asked = Array.from({ length: 50 }, () => producer.requester.request(orderProcessing, [], { deadlineMs: 2_000 }))
   await producer.publisher.publish(healthcheck, [], { expiration: 200 })
@@ -128,8 +113,8 @@ describe('waiting for consumers', () => {
     try {
       const config = { ...underTest.config, servers }
       await expect(openBroker(config, quietService, { publishes: [kept] })).rejects.toThrow('channel_max')
-      const producer = await openBroker({ ...config, topology: 'none' }, quietService, { publishes: [kept] })
-      open.push(producer)
+      const unchecked = { ...config, topology: 'none' as const }
+      const producer = underTest.own(await openBroker(unchecked, quietService, { publishes: [kept] }))
       const waiting = waitForConsumers(producer, [kept], quietService, 20_000)
       await expect(waiting).rejects.toThrow(Misconfigured)
     } finally {
@@ -142,8 +127,7 @@ describe('waiting for consumers', () => {
     const servers = [{ host: '127.0.0.1', port: limited.port }]
     try {
       const publishes = [kept, deleted]
-      const producer = await openBroker({ ...underTest.config, servers }, quietService, { publishes })
-      open.push(producer)
+      const producer = underTest.own(await openBroker({ ...underTest.config, servers }, quietService, { publishes }))
       expect(await producer.withoutConsumer(publishes)).toEqual(publishes.map(({ queue }) => queue))
     } finally {
       limited.server.close()

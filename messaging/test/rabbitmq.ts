@@ -1,5 +1,6 @@
-// The RabbitMQ server that `npm test` provides, with a vhost for each test file.
+// The RabbitMQ server that `npm test` provides, with a vhost for each test file. Closes what a test has opened.
 import type { Server } from '@ims/runtime/server-list'
+import { afterAll, afterEach, beforeAll } from '@jest/globals'
 import { serversEnvironment, serversUnderTest } from 'testkit'
 import { type RabbitmqConfig, rabbitmqEnvironment } from '../src/config.ts'
 
@@ -23,6 +24,27 @@ export async function rabbitmqUnderTest(name: string): Promise<RabbitmqUnderTest
     version,
     drop: () => space.drop(),
   }
+}
+
+interface Closable {
+  close(): unknown
+}
+
+/** Creates a vhost for the calling test file. Its fields are set before the first test, and it is dropped after the last. */
+export function rabbitmqOfFile(name: string) {
+  const underTest = {} as RabbitmqUnderTest
+  const open: Closable[] = []
+  beforeAll(async () => void Object.assign(underTest, await rabbitmqUnderTest(name)))
+  afterEach(async () => {
+    for (const each of open.splice(0).reverse()) await each.close()
+  })
+  afterAll(() => underTest.drop())
+  /** Returns `resource`, and closes it after the test. The latest one is closed first. */
+  const own = <T extends Closable>(resource: T): T => {
+    open.push(resource)
+    return resource
+  }
+  return Object.assign(underTest, { own })
 }
 
 /** A server on this loopback port, such as a proxy. */

@@ -1,17 +1,12 @@
 // Runs the conformance suite on RabbitMQ.
-import { afterAll, beforeAll } from '@jest/globals'
 import { connect } from 'amqplib'
 import { openBroker } from '../src/broker.ts'
 import { deadLetterQueue } from '../src/contract.ts'
 import { quietService } from '../src/testing.ts'
 import { describeBroker } from './broker.suite.ts'
-import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { rabbitmqOfFile } from './rabbitmq.ts'
 
-let underTest: RabbitmqUnderTest
-beforeAll(async () => {
-  underTest = await rabbitmqUnderTest('broker_suite')
-})
-afterAll(async () => await underTest.drop())
+const underTest = rabbitmqOfFile('broker_suite')
 
 describeBroker('RabbitMQ', async () => {
   const { config, url } = underTest

@@ -1,5 +1,5 @@
 // Compares the outcomes that a redrive reports with the actual outcomes.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually, startTcpProxy, type TcpProxy } from 'testkit'
 import { type Broker, openBroker } from '../src/broker.ts'
 import { consumerEnvironment } from '../src/config.ts'
@@ -7,35 +7,27 @@ import { createItem } from '../src/contracts.ts'
 import { type Choice, deadLetterDesk } from '../src/dead-letters/desk.ts'
 import { quietService } from '../src/testing.ts'
 import { connectPeer, DEAD, type Peer, QUEUE } from './dead-letters.ts'
-import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { onLoopback, rabbitmqOfFile } from './rabbitmq.ts'
 
 const ALL: Choice = { by: 'all' }
 const item = { name: 'n', label: 'l', price: 1, quantity: 1 }
 /** As long as the timeout of a test: a test that waits for it fails. */
 const LONG_MS = 600_000
 
+const underTest = rabbitmqOfFile('redrive_outcomes')
+
 describe('the outcomes of a redrive', () => {
-  let underTest: RabbitmqUnderTest
   let peer: Peer
   let proxy: TcpProxy
   let consumer: Broker
   const applied = new Set<string>()
 
-  beforeAll(async () => {
-    underTest = await rabbitmqUnderTest('redrive_outcomes')
-  })
-  afterAll(async () => await underTest.drop())
   beforeEach(async () => {
-    peer = await connectPeer(underTest.url)
+    peer = underTest.own(await connectPeer(underTest.url))
     await peer.empty()
-    proxy = await startTcpProxy(underTest.server)
-    consumer = await openBroker(underTest.config, quietService)
+    proxy = underTest.own(await startTcpProxy(underTest.server))
+    consumer = underTest.own(await openBroker(underTest.config, quietService))
     applied.clear()
-  })
-  afterEach(async () => {
-    await consumer.close()
-    await proxy.close()
-    await peer.close()
   })
 
   /** Applies items, but refuses those whose sku starts with `taken`. */

@@ -1,5 +1,5 @@
 // Each refused message leaves exactly one trace: its sender receives the refusal, or the message is dead-lettered.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { eventually } from 'testkit'
 import { z } from 'zod'
@@ -9,12 +9,13 @@ import { command, deadLetterQueue } from '../src/contract.ts'
 import { DIRECT_REPLY_TO } from '../src/outgoing/reply.ts'
 import { quietService } from '../src/testing.ts'
 import { countingService } from './counting-service.ts'
-import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { rabbitmqOfFile } from './rabbitmq.ts'
 
 const config = consumerEnvironment.parse({})
 
+const underTest = rabbitmqOfFile('refusals')
+
 describe('a refused message', () => {
-  let underTest: RabbitmqUnderTest
   let model: ChannelModel
   let sender: ChannelModel
   let observing: Channel
@@ -23,22 +24,15 @@ describe('a refused message', () => {
   let number = 0
   let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
 
-  beforeAll(async () => {
-    underTest = await rabbitmqUnderTest('refusals')
-  })
-  afterAll(async () => await underTest.drop())
   beforeEach(async () => {
     number += 1
     numbers = command(`refusals_${number}`, numbers)
-    model = await connect(underTest.url)
+    model = underTest.own(await connect(underTest.url))
     observing = await model.createChannel()
     sender = await connect(underTest.url)
+    underTest.own({ close: () => sender.close().catch(() => {}) })
     sending = await sender.createChannel()
-    consumer = await openBroker(underTest.config, quietService)
-  })
-  afterEach(async () => {
-    await consumer.close()
-    await Promise.all([model.close(), sender.close().catch(() => {})])
+    consumer = underTest.own(await openBroker(underTest.config, quietService))
   })
 
   const refusing = (changes: Partial<typeof config> = {}) =>
@@ -109,7 +103,7 @@ describe('a refused message', () => {
   it('is dead-lettered when its sender forges a reply address, to which the consumer never publishes', async () => {
     const service = countingService()
     await consumer.close()
-    consumer = await openBroker(underTest.config, service)
+    consumer = underTest.own(await openBroker(underTest.config, service))
     await refusing()
     const address = new Promise<string>((resolve) => {
       void sending.consume(DIRECT_REPLY_TO, (reply) => resolve(reply?.properties.replyTo), { noAck: true })
@@ -125,7 +119,7 @@ describe('a refused message', () => {
   })
 
   it('is not dead-lettered when a consumer refuses it again after a crashed one notified the sender', async () => {
-    const producer = await openBroker(underTest.config, quietService, { publishes: [numbers] })
+    const producer = underTest.own(await openBroker(underTest.config, quietService, { publishes: [numbers] }))
     await observing.consume(
       numbers.queue,
       (message) => {
@@ -143,7 +137,7 @@ describe('a refused message', () => {
     observing = await model.createChannel()
     const service = countingService()
     await consumer.close()
-    consumer = await openBroker(underTest.config, service)
+    consumer = underTest.own(await openBroker(underTest.config, service))
     await refusing()
     await eventually(() =>
       expect(service.value('messages_refused_told', { queue: numbers.queue, reason: 'odd' })).toBe(1),
@@ -151,6 +145,5 @@ describe('a refused message', () => {
     await consumer.close()
     expect(await deadLetters()).toBe(0)
     expect(await depth()).toBe(0)
-    await producer.close()
   })
 })

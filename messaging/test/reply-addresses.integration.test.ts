@@ -12,12 +12,14 @@ import { ReplyAddresses } from '../src/outgoing/reply-addresses.ts'
 import { clockOf, OwnScope } from '../src/scope.ts'
 import type { Service } from '../src/service.ts'
 import { quietService } from '../src/testing.ts'
-import { rabbitmqUnderTest } from './rabbitmq.ts'
+import { rabbitmqOfFile } from './rabbitmq.ts'
 
 const onNode = (name: string) => {
   const bytes = Buffer.concat([Buffer.from([131, 88, 118, 0, name.length]), Buffer.from(name), Buffer.alloc(12)])
   return `amq.rabbitmq.reply-to.${bytes.toString('base64')}.x`
 }
+
+const underTest = rabbitmqOfFile('reply-addresses')
 
 describe('ReplyAddresses', () => {
   let silent: Server
@@ -66,7 +68,6 @@ describe('ReplyAddresses', () => {
 })
 
 it('opens no connection for a reply to the node that the consumer is connected to', async () => {
-  const underTest = await rabbitmqUnderTest('reply-addresses')
   const opened: string[] = []
   const service: Service = {
     ...quietService,
@@ -76,22 +77,17 @@ it('opens no connection for a reply to the node that the consumer is connected t
     },
   }
   const words = query('words', { body: z.unknown(), reply: z.array(z.string()) })
-  const consumer = await openBroker(underTest.config, service)
-  const producer = await openBroker(underTest.config, quietService, { publishes: [words] })
-  try {
-    await consumer.consume(
-      words,
-      async (deliveries) => deliveries.map(() => ({ kind: 'answered', body: Buffer.from('["yes"]'), headers: {} })),
-      consumerEnvironment.parse({}),
-    )
-    expect((await producer.requester.request(words, [], { deadlineMs: 10_000 })).body()).toEqual(['yes'])
-    expect(opened.map((name) => name.split(' ').slice(1).join(' ')).sort()).toEqual([
-      'consuming',
-      'publishing',
-      'replies',
-    ])
-  } finally {
-    await Promise.all([producer.close(), consumer.close()])
-    await underTest.drop()
-  }
+  const consumer = underTest.own(await openBroker(underTest.config, service))
+  const producer = underTest.own(await openBroker(underTest.config, quietService, { publishes: [words] }))
+  await consumer.consume(
+    words,
+    async (deliveries) => deliveries.map(() => ({ kind: 'answered', body: Buffer.from('["yes"]'), headers: {} })),
+    consumerEnvironment.parse({}),
+  )
+  expect((await producer.requester.request(words, [], { deadlineMs: 10_000 })).body()).toEqual(['yes'])
+  expect(opened.map((name) => name.split(' ').slice(1).join(' ')).sort()).toEqual([
+    'consuming',
+    'publishing',
+    'replies',
+  ])
 })

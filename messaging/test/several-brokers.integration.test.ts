@@ -1,5 +1,5 @@
 // RABBITMQ_HOST with several servers: connects to a random one, and to the next one when that fails or is lost.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { beforeEach, describe, expect, it } from '@jest/globals'
 import { connect } from 'amqplib'
 import { eventually, startTcpProxy, type TcpProxy } from 'testkit'
 import { z } from 'zod'
@@ -10,36 +10,29 @@ import { deadLetterDesk } from '../src/dead-letters/desk.ts'
 import type { Connect } from '../src/service.ts'
 import { quietService } from '../src/testing.ts'
 import { connectPeer, QUEUE } from './dead-letters.ts'
-import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { onLoopback, rabbitmqOfFile } from './rabbitmq.ts'
 
 const numbers = command('numbers', { body: z.object({ n: z.number() }), result: z.string() })
 /** No server listens on these ports. */
 const DEAD = [onLoopback(1), onLoopback(2)]
 
+const underTest = rabbitmqOfFile('several_brokers')
+
 describe('several brokers', () => {
-  let underTest: RabbitmqUnderTest
   let proxies: [TcpProxy, TcpProxy]
   let config: RabbitmqConfig
-  const open: Broker[] = []
 
-  beforeAll(async () => {
-    underTest = await rabbitmqUnderTest('several_brokers')
-  })
-  afterAll(async () => await underTest.drop())
   beforeEach(async () => {
     proxies = [await startTcpProxy(underTest.server), await startTcpProxy(underTest.server)]
+    // A test may close a proxy and replace it.
+    underTest.own({ close: () => Promise.allSettled(proxies.map((proxy) => proxy.close())) })
     config = { ...underTest.config, servers: proxies.map(({ port }) => onLoopback(port)), reconnectMaxMs: 500 }
   })
-  afterEach(async () => {
-    await Promise.all(open.splice(0).map((broker) => broker.close()))
-    await Promise.all(proxies.map((proxy) => proxy.close().catch(() => {})))
-  })
 
-  const start = async (changes: Partial<RabbitmqConfig> = {}, log = quietService.log): Promise<Broker> => {
-    const broker = await openBroker({ ...config, ...changes }, { ...quietService, log }, { publishes: [numbers] })
-    open.push(broker)
-    return broker
-  }
+  const start = async (changes: Partial<RabbitmqConfig> = {}, log = quietService.log): Promise<Broker> =>
+    underTest.own(
+      await openBroker({ ...config, ...changes }, { ...quietService, log }, { publishes: [numbers] }),
+    )
 
   it('spreads the connections of several clients over the servers', async () => {
     // The probability that all 20 choose the same server is 1 in 500,000.

@@ -1,20 +1,16 @@
 // The reason why messaging is not open, as /readyz reports it: the broker's address and error, from the first attempt on.
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { eventually, startTcpProxy } from 'testkit'
 import { z } from 'zod'
 import { openBroker, waitForConsumers } from '../src/broker.ts'
 import { consumerEnvironment, type RabbitmqConfig } from '../src/config.ts'
 import { command } from '../src/contract.ts'
 import { quietService } from '../src/testing.ts'
-import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { onLoopback, rabbitmqOfFile } from './rabbitmq.ts'
 
 const unconsumed = command('why_starting_unconsumed', { body: z.object({}), result: z.string() })
 
-let rabbitmq: RabbitmqUnderTest
-beforeAll(async () => {
-  rabbitmq = await rabbitmqUnderTest('why starting')
-})
-afterAll(() => rabbitmq.drop())
+const rabbitmq = rabbitmqOfFile('why starting')
 
 /** A service that is starting, and the reason that it would report. */
 function startingService() {
