@@ -30,9 +30,7 @@ describe('several brokers', () => {
   })
 
   const start = async (changes: Partial<RabbitmqConfig> = {}, log = quietService.log): Promise<Broker> =>
-    underTest.own(
-      await openBroker({ ...config, ...changes }, { ...quietService, log }, { publishes: [numbers] }),
-    )
+    underTest.own(await openBroker({ ...config, ...changes }, { ...quietService, log }, { publishes: [numbers] }))
 
   it('spreads the connections of several clients over the servers', async () => {
     // The probability that all 20 choose the same server is 1 in 500,000.
