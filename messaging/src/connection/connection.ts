@@ -80,7 +80,7 @@ export async function openFirstConnection(
   }
 }
 
-/** Opens one connection. `lost` is called when it is closed. Rejects with an error that names the server. */
+/** Opens one connection. `lost` is called when it is lost or closed. Rejects with an error that names the server. */
 async function openConnection(
   config: RabbitmqConfig,
   server: Server,
