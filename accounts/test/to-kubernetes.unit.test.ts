@@ -21,7 +21,7 @@ class FakeApi {
   readonly writes: string[] = []
   /** Called before each write, to simulate another client. */
   meanwhile: (name: string) => void = () => {}
-  /** Statuses to respond with instead, by method and name. */
+  /** Statuses of the next error responses, by method and name of the Secret. */
   readonly statusesInstead = new Map<string, number[]>()
   readonly #server: Server
 
@@ -155,7 +155,7 @@ describe('completing the Secrets of a cluster', () => {
     expect(fake.files['mysql-account']?.['accounts.sql']).toContain("'from-somebody-else'")
   })
 
-  it('produces the same result as a second run at the same time', async () => {
+  it('leaves nothing to do after two runs at the same time', async () => {
     await Promise.all([completeSecrets(api), completeSecrets(api)])
     expect(await completeSecrets(api)).toEqual({ made: [] })
   })
