@@ -67,7 +67,10 @@ export async function examineSuite(suite: Suite): Promise<Finding[]> {
 
 const consumes = (service: Service, queue: string): boolean => service.consumes.some((name) => name === queue)
 
-/** A replica has one consumer on each queue of its service, or two after an outage, so the result can be too high but not too low. */
+/**
+ * The maximum number of MySQL connections of all replicas, or undefined if it is not known. Estimated from the consumers: a
+ * replica has one on each queue of its service, or two after an outage, so the result can be too high but not too low.
+ */
 function connectionsOf({ mysql }: Suite, consumers: ReadonlyMap<string, number>): number | undefined {
   const withTables = services.filter(({ tables }) => tables !== undefined)
   const replicas = withTables.map((service) =>

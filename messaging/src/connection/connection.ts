@@ -17,7 +17,7 @@ export interface Connection {
   readonly address: string
   readonly clock: Clock
   blocked: string | undefined
-  /** When the last block ended, by the clock. */
+  /** When the last block ended (`Clock.nowMs`). */
   unblockedAtMs: number
   /** The largest frame, in bytes, that the broker accepts. All properties of a message must fit into one. */
   readonly frameMax: number

@@ -80,7 +80,7 @@ export class Consumer<Body, Result> {
   #timesAway = 0
   /** The prefetch of the next subscription: small after the consumer has left the queue, until one message has been applied. */
   #takes: number
-  /** When the handler last returned an outcome, by the clock. */
+  /** When the handler last returned an outcome (`Clock.nowMs`). */
   #lastReportedMs = Number.NEGATIVE_INFINITY
   #closing: Promise<void> | undefined
   readonly #inFlightMaxBytes: number

@@ -24,7 +24,7 @@ export interface Held<Body = unknown> {
   readonly question: string | undefined
   /** A large query. Only one large query is handled at a time. Other queries may run at the same time. */
   readonly isLarge: boolean
-  /** When the requester stops waiting for the reply, by the clock. Infinity if unknown. */
+  /** When the requester stops waiting for the reply (`Clock.nowMs`). Infinity if unknown. */
   readonly expiresAtMs: number
   step: 'waiting' | 'handling' | 'reporting'
   /** The size of its reply while the reply is in memory, in bytes. */

@@ -33,7 +33,7 @@ interface Unconfirmed {
   readonly envelope: Envelope
   /** The deadline starts when this signal aborts. It starts at once if undefined. */
   readonly patientUntil: AbortSignal | undefined
-  /** When it was sent, by the clock. */
+  /** When it was sent (`Clock.nowMs`). */
   readonly sentAtMs: number
   /** The broker returned the message because the queue does not exist. The confirm follows. */
   returned: boolean
@@ -60,7 +60,7 @@ export class Publisher {
   #published = 0
   #channel: Supervised<ConfirmChannel> | undefined
   #unconfirmedBytes = 0
-  /** When the last confirm arrived, or when the first unconfirmed message was published, by the clock. */
+  /** When the last confirm arrived, or when the first unconfirmed message was published (`Clock.nowMs`). */
   #confirmedAtMs = 0
   #stallWatch: (() => void) | undefined
   #idle: (() => void) | undefined
