@@ -29,7 +29,7 @@ export interface Connection {
 const CLOSE_TIMEOUT_MS = 1_000
 const UNEXPLAINED = new Error('closed')
 
-/** Queries share the connection for replies. Their replies are large and best effort, and must not delay durable messages. */
+/** Queries and replies are sent on the connection `replies`. Replies to queries are large and best effort, and must not delay durable messages. */
 export type Purpose = 'publishing' | 'replies' | 'consuming'
 
 /** Keeps a connection to the broker open. `purpose` is part of its name in the log and in the broker's list of connections. */

@@ -104,8 +104,8 @@ export interface DeadLetterDesk {
 }
 
 /**
- * Gives access to the dead letters of the broker in `config`. Runs one operation at a time, because the memory budget has
- * room for one window, and displaying a dead letter of 15 MiB takes 100 MiB.
+ * Gives access to the dead letters of the broker in `config`. Runs one operation at a time, because the memory budget is
+ * enough for only one window, and displaying a dead letter of 15 MiB takes 100 MiB.
  */
 export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLetterDesk {
   let turn = Promise.resolve()

@@ -32,7 +32,7 @@ export interface AttemptParts<Body, Result, Item> {
   readonly trouble: (sentence: string | undefined) => void
   /** Called once with each outcome, as soon as it is known. */
   readonly reported: (reported: readonly Reported<Item, Result>[]) => void
-  /** Takes one more message that has arrived. If it succeeds while others fail, the others are the cause. */
+  /** Takes one more message that has arrived, if any. If it succeeds while others fail, these are the cause, not the dependency. */
   readonly more: () => Item | undefined
 }
 
