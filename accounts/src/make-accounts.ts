@@ -18,7 +18,7 @@ const SECRETS: Readonly<Record<string, readonly string[]>> = {
     services.map(({ name, tables }) => [name, ['rabbitmq-password', ...(tables ? ['mysql-password'] : [])]]),
   ),
 }
-/** The owners of files. */
+/** The owners of the files: both servers, the migration and the services. */
 export const owners: readonly string[] = Object.keys(SECRETS)
 
 const SECRET_BYTES = 32

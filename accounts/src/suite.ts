@@ -1,7 +1,7 @@
 // Defines the suite: its queues, its services, and the rights of each service. Start here to add a service.
 
 /**
- * A command changes data, and its bad messages become dead letters. A query expires when its caller stops waiting for the
+ * A command changes data, and a bad one becomes a dead letter. A query expires when its caller stops waiting for the
  * reply, and the broker drops it.
  */
 export type QueueKind = 'command' | 'query'

@@ -15,7 +15,7 @@ const definitions = z.object({
   queues: z.array(z.object({ name: z.string(), durable: z.literal(true) })),
 })
 
-/** RabbitMQ, MySQL and the migration have six together. Each service has one for the broker, and one for the database if it uses tables. */
+/** The number of secrets: six for RabbitMQ, MySQL and the migration. Each service has one for the broker, and one for MySQL if it uses tables. */
 const SECRETS = 6 + services.length + services.filter(({ tables }) => tables).length
 const consumers = services.filter(({ consumes }) => consumes.length > 0)
 

@@ -108,7 +108,7 @@ describe('completing the Secrets of a cluster', () => {
   })
   afterEach(async () => await fake.stop())
 
-  it('fills empty Secrets, and reports their names but not their values', async () => {
+  it('fills empty Secrets, and reports the keys it wrote but not their values', async () => {
     const { made } = await completeSecrets(api)
     expect(Object.keys(fake.files['consumer-two-account'] ?? {}).sort()).toEqual([
       'mysql-password',
