@@ -11,9 +11,9 @@ export interface Suite {
   readonly rabbitmq: RabbitmqConfig
   readonly mysql: MysqlConfig
   readonly retention: RetentionConfig
-  /** The base URL of RabbitMQ's management API, where it exists. */
+  /** The base URL of RabbitMQ's management API. Undefined if none is given. */
   readonly management: string | undefined
-  /** Undefined when the password is not available here. */
+  /** The password of a user. Undefined when it is not available here. */
   passwordOf(user: string, server: 'rabbitmq' | 'mysql'): string | undefined
 }
 
