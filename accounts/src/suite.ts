@@ -66,6 +66,6 @@ export type ServiceName = (typeof SERVICES)[number]['name']
 /** Every queue, with its kind. */
 export const queues: Readonly<Record<QueueName, QueueKind>> = QUEUES
 
-/** Every service, in start order. The producer is last, because it becomes ready once every queue has a consumer. */
+/** Every service, in start order. The producer is last, because it waits until its queues have consumers. */
 export const services: readonly (Service & { readonly name: ServiceName })[] = SERVICES
 export const serviceNames = services.map(({ name }) => name)
