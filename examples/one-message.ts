@@ -10,7 +10,7 @@ const greet = command('greet', {
   result: z.object({ greeting: z.string() }),
 })
 
-// The handler: one outcome for each message. It never sees a channel. After an exception the message is retried.
+// The handler returns one outcome for each message, and has no access to the channel. After an exception the messages are retried.
 const greeter: Handler<{ name: string }, { greeting: string }> = async (deliveries) =>
   deliveries.map(({ body }) =>
     body.name === 'nobody'

@@ -2,7 +2,7 @@
 import { type QueueKind, queues, type Service, services } from './suite.ts'
 
 const VHOST = '/'
-/** Delivery limit of a quorum queue. A message that crashes its consumer on this many deliveries is dead-lettered. */
+/** Delivery limit of a quorum queue. A message that crashes its consumer on this many deliveries is dead-lettered, or dropped if it is a query. */
 const DELIVERY_LIMIT = 20
 const NOTHING = '^$'
 const EVERYTHING = '.*'
@@ -38,12 +38,12 @@ export const definitions = {
     })),
   policies: [
     ...Object.entries(queues).flatMap(policiesOf),
-    // Browsing a dead letter counts as a delivery.
+    // No limit, because browsing a dead letter counts as a delivery.
     policy('dead-letters-quorum', '^.+\\.dead-letter$', 'quorum_queues', 1, { 'delivery-limit': -1 }),
   ],
 }
 
-/** A consumer reads its own queues. Every service may publish to the default exchange, because replies and Python peers need it (ADR 31). */
+/** A consumer reads only its own queues. Every service may publish to the default exchange, because replies and Python peers need it (ADR 31). */
 function permissionsOf({ consumes }: Service) {
   if (consumes.length > 0)
     return {

@@ -18,7 +18,7 @@ const SECRETS: Readonly<Record<string, readonly string[]>> = {
     services.map(({ name, tables }) => [name, ['rabbitmq-password', ...(tables ? ['mysql-password'] : [])]]),
   ),
 }
-/** The owners of files. */
+/** The owners of the files: both servers, the migration and the services. */
 export const owners: readonly string[] = Object.keys(SECRETS)
 
 const SECRET_BYTES = 32
@@ -26,8 +26,8 @@ const SALT_BYTES = 4
 
 /**
  * Completes `existing`: keeps its secrets, creates missing ones, and generates the servers' files (`definitions.json` of
- * RabbitMQ, `accounts.sql` of MySQL) from them. The same input gives the same output.
- * @throws Error that names a secret of `existing` with characters that could end the string it is inserted into
+ * RabbitMQ, `accounts.sql` of MySQL) from them. The same secrets give the same files.
+ * @throws Error that names a secret of `existing` if it has other characters than letters, digits, _ and -
  */
 export function makeAccounts(existing: Accounts, newSecret: () => string = randomSecret): Accounts {
   const secrets = Object.fromEntries(
@@ -67,7 +67,7 @@ function withPasswords(passwordOf: (user: string) => string | undefined): string
 
 /**
  * Salt and SHA-256 of salt and password (https://www.rabbitmq.com/docs/passwords). The salt derives from user and
- * password, so that the same input gives the same file. That is safe because the passwords are random.
+ * password, so that the same passwords give the same file. That is safe because the passwords are random.
  */
 function rabbitmqHash(user: string, password: string): string {
   const salt = createHash('sha256').update(`${user} ${password}`).digest().subarray(0, SALT_BYTES)

@@ -1,7 +1,7 @@
 // Defines the suite: its queues, its services, and the rights of each service. Start here to add a service.
 
 /**
- * A command changes data, and its bad messages become dead letters. A query expires when its caller stops waiting for the
+ * A command changes data, and a bad one becomes a dead letter. A query expires when its caller stops waiting for the
  * reply, and the broker drops it.
  */
 export type QueueKind = 'command' | 'query'
@@ -66,6 +66,6 @@ export type ServiceName = (typeof SERVICES)[number]['name']
 /** Every queue, with its kind. */
 export const queues: Readonly<Record<QueueName, QueueKind>> = QUEUES
 
-/** Every service, in start order. The producer is last, because it becomes ready once every queue has a consumer. */
+/** Every service, in start order. The producer is last, because it waits until its queues have consumers. */
 export const services: readonly (Service & { readonly name: ServiceName })[] = SERVICES
 export const serviceNames = services.map(({ name }) => name)

@@ -1,4 +1,4 @@
-// `node to-directories.ts DIRECTORY`: writes the accounts of a compose project, one directory (a volume there) for each owner.
+// `node to-directories.ts DIRECTORY`: writes the accounts of a compose project, one directory (a volume in compose) for each owner.
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Accounts, makeAccounts, owners } from './make-accounts.ts'

@@ -92,7 +92,7 @@ async function writeSecret(api: Api, { name, version }: Secret, entries: [string
   await response.body?.cancel()
 }
 
-/** Sends one request. Retries for a while when the API server is unreachable or asks to retry later. */
+/** Sends one request. Retries for up to 30 s when the API server is unreachable, responds with 429, or fails (5xx). */
 async function call({ url, namespace, token, retryMs }: Api, name: string, init: RequestInit): Promise<Response> {
   const until = performance.now() + REACHED_WITHIN_MS
   for (;;) {

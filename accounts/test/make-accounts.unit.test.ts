@@ -15,11 +15,11 @@ const definitions = z.object({
   queues: z.array(z.object({ name: z.string(), durable: z.literal(true) })),
 })
 
-/** RabbitMQ, MySQL and the migration have six together. Each service has one for the broker, and one for the database if it uses tables. */
+/** The number of secrets: six for RabbitMQ, MySQL and the migration. Each service has one for the broker, and one for MySQL if it uses tables. */
 const SECRETS = 6 + services.length + services.filter(({ tables }) => tables).length
 const consumers = services.filter(({ consumes }) => consumes.length > 0)
 
-describe('accounts', () => {
+describe('makeAccounts', () => {
   it('gives every owner its own secrets', () => {
     const accounts = makeAccounts({})
     const secrets = owners.flatMap((owner) =>
@@ -48,7 +48,7 @@ describe('accounts', () => {
     }
   })
 
-  it('puts the password of each MySQL user into the statements, one statement per line', () => {
+  it('puts the MySQL passwords of the migration and the services into the statements, one statement per line', () => {
     const accounts = makeAccounts({})
     const lines = (accounts.mysql?.['accounts.sql'] ?? '').split('\n').filter((line) => line !== '')
     for (const line of lines) expect(line).toMatch(/^(CREATE|ALTER|GRANT|REVOKE) .*;$/)
@@ -94,14 +94,14 @@ describe('accounts', () => {
     expect(second.rabbitmq?.['definitions.json']).not.toBe(first.rabbitmq?.['definitions.json'])
   })
 
-  it('rejects a secret that could break out of a statement', () => {
+  it('rejects a secret that could end its SQL string', () => {
     const evil = { migrate: { 'mysql-password': "x'; DROP DATABASE ims; --" } }
     expect(() => makeAccounts(evil)).toThrow(
       'the secret mysql-password of migrate may contain only letters, digits, _ and -',
     )
   })
 
-  it('limits consumers to their queues, and the producer to dead letters and their lock queues; only the operator has no limit', () => {
+  it('lets consumers read only their queues, and the producer read only dead letters and declare only their lock queues', () => {
     const { permissions } = definitions.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
     expect(
       permissions.filter(({ configure }) => configure !== '^$').map(({ user, configure }) => [user, configure]),

@@ -21,7 +21,7 @@ class FakeApi {
   readonly writes: string[] = []
   /** Called before each write, to simulate another client. */
   meanwhile: (name: string) => void = () => {}
-  /** Statuses to respond with instead, by method and name. */
+  /** Statuses of the next error responses, by method and name of the Secret. */
   readonly statusesInstead = new Map<string, number[]>()
   readonly #server: Server
 
@@ -108,7 +108,7 @@ describe('completing the Secrets of a cluster', () => {
   })
   afterEach(async () => await fake.stop())
 
-  it('fills empty Secrets, and reports their names but not their values', async () => {
+  it('fills empty Secrets, and reports the keys it wrote but not their values', async () => {
     const { made } = await completeSecrets(api)
     expect(Object.keys(fake.files['consumer-two-account'] ?? {}).sort()).toEqual([
       'mysql-password',
@@ -155,7 +155,7 @@ describe('completing the Secrets of a cluster', () => {
     expect(fake.files['mysql-account']?.['accounts.sql']).toContain("'from-somebody-else'")
   })
 
-  it('produces the same result as a second run at the same time', async () => {
+  it('leaves nothing to do after two runs at the same time', async () => {
     await Promise.all([completeSecrets(api), completeSecrets(api)])
     expect(await completeSecrets(api)).toEqual({ made: [] })
   })

@@ -1,7 +1,7 @@
 // Answers one listing before the first request arrives, because a process runs each function more slowly the first time.
 import type { Handler } from '@ims/messaging'
 
-/** The size of the first page of a whole list. A smaller page leaves more of the work to the first request. */
+/** The size of the first page that the producer requests for a whole list. A smaller page leaves more of the work to the first request. */
 const PAGE_ITEMS = 1_000
 
 /**

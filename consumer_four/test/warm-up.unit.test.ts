@@ -1,9 +1,9 @@
-// Consumer four answers one listing before it consumes.
+// The warm-up of consumer four reads one page, and does not fail when MySQL is down.
 import { expect, it } from '@jest/globals'
 import { listItems } from '../src/order-processing.ts'
 import { warmUp } from '../src/warm-up.ts'
 
-it('reads the first 1,000 items', async () => {
+it('warms up by reading the first 1,000 items', async () => {
   const asked: unknown[] = []
   const page = async (request: unknown) => {
     asked.push(request)
@@ -13,7 +13,7 @@ it('reads the first 1,000 items', async () => {
   expect(asked).toEqual([{ after: 0, limit: 1_000 }])
 })
 
-it('does not reject when MySQL is down', async () => {
+it('warms up without an error when MySQL is down', async () => {
   const page = async () => {
     throw new Error('MySQL is gone')
   }

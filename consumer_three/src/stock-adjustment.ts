@@ -1,4 +1,4 @@
-// Applies the changes of stock in a batch, each once, and returns the new quantities.
+// Applies the changes of stock in a batch, and returns the new quantities. Applies each message only once.
 import { type Handler, type Outcome, originOf, type StockAdjustment } from '@ims/messaging'
 import type { AdjustOutcome, Inventory } from '@ims/repository'
 

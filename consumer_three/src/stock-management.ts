@@ -1,4 +1,4 @@
-// Deletes the items of a batch by sku, each once, and reports whether each item existed.
+// Deletes the items of a batch by sku, and reports whether each item existed. Applies each message only once.
 import type { Handler, Outcome } from '@ims/messaging'
 import type { DeleteOutcome, Inventory } from '@ims/repository'
 

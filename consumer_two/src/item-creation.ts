@@ -1,4 +1,4 @@
-// Stores the items of a batch, each once, and reports the outcome of each.
+// Stores the items of a batch, and reports the outcome of each. Applies each message only once.
 import type { Handler, Item, Outcome } from '@ims/messaging'
 import type { CreateOutcome, Inventory } from '@ims/repository'
 

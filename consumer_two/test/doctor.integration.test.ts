@@ -198,7 +198,7 @@ suite('the doctor', () => {
     })
   })
 
-  it('finds a memory alarm without the management API, and the disk alarm of a node with it', async () => {
+  it('finds a memory alarm over AMQP, and the disk alarm of a node through the management API', async () => {
     await finds(/^RabbitMQ alarms$/, /memory/, {
       broken: () => ctl('set_vm_memory_high_watermark', '0.000001'),
       repaired: () => ctl('set_vm_memory_high_watermark', '0.6'),

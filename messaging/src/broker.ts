@@ -21,10 +21,10 @@ import type { Service } from './service.ts'
 /** How often the log repeats which queues still have no consumer. */
 const LOGGED_EVERY_MS = 30_000
 
-/** A running subscription, as its owner sees it. */
+/** A running subscription: its state, and how to end it. */
 export interface Subscription {
   notReady(): string | undefined
-  /** Stops taking messages, finishes those in flight, and requeues the others. */
+  /** Stops taking messages, finishes those that are being handled, and requeues the others. */
   close(): Promise<void>
 }
 
@@ -44,9 +44,10 @@ export interface Broker {
   readonly publisher: Pick<Publisher, 'publish'>
   readonly requester: Pick<Requester, 'request' | 'command'>
   /**
-   * Starts consuming the contract's queue with `handler`, and resolves once subscribed. If messages fail because of a
-   * dependency for longer than `config.holdMaxMs`, the consumer leaves the queue to other replicas. It consumes again
-   * when `dependency` returns undefined instead of a reason. Rejects with Misconfigured.
+   * Starts consuming the contract's queue with `handler`, and resolves once subscribed. If no message can be applied for
+   * longer than `config.holdMaxMs`, the consumer requeues its messages and cancels its subscription, so that other replicas
+   * can take them. It subscribes again when `dependency` resolves with undefined instead of a reason.
+   * @throws Misconfigured if a retry cannot help; another Error if `service.stopping` aborts
    * @example
    * ```ts
    * const handler: Handler<Item, { outcome: 'created' }> = async (deliveries) =>
@@ -62,12 +63,12 @@ export interface Broker {
   ): Promise<Subscription>
   /**
    * The queues of `contracts` that have no consumer, including queues that do not exist.
-   * @throws Misconfigured, or another Error if the request to the broker fails, for example because the connection is lost
+   * @throws Misconfigured if a retry cannot help; another Error if the request to the broker fails, for example because the connection is lost
    */
   withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]>
   /**
    * The counts of each queue of `contracts`. Reads no message. A queue that does not exist counts as empty.
-   * @throws Misconfigured, or another Error if the request to the broker fails, for example because the connection is lost
+   * @throws Misconfigured if a retry cannot help; another Error if the request to the broker fails, for example because the connection is lost
    */
   queueStates(contracts: readonly Contract[]): Promise<readonly QueueState[]>
   notReady(): string | undefined
@@ -76,7 +77,7 @@ export interface Broker {
 }
 
 export interface BrokerRole {
-  /** The queues that this process publishes to. It declares them, and declares them again if they are deleted. */
+  /** The queues that this process publishes to. If `config.topology` is `declare`, it declares them, and again if they are deleted. */
   readonly publishes?: readonly Contract[]
 }
 
@@ -105,8 +106,8 @@ export async function openBroker(config: RabbitmqConfig, service: Service, role:
 
 /**
  * Waits until each contract's queue has a consumer. Logs which queues have none, or why the broker cannot be queried.
- * Waits at most `maxMs`, because a consumer leaves its queue while its database is down, and the queue still accepts
- * messages.
+ * Resolves after `maxMs` anyway, because a consumer does not consume while its database is down, but its queue still
+ * accepts messages.
  * @throws Misconfigured when no retry can help; an Error when `stopping` aborts
  */
 export async function waitForConsumers(

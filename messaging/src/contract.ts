@@ -11,9 +11,9 @@ export interface Command<Body = unknown, Result = unknown> {
 
 /**
  * A message that requests data. `reply` is the schema of the reply body, `headers` the schema of the request headers.
- * A consumer handles only one request at a time for which `isLarge` returns true, and handles other requests at the same
- * time. Identical requests share one call of the handler. If `togetherMax` is set, up to that many different requests
- * share one call too, unless they are large.
+ * A request for which `isLarge` returns true is large. A consumer handles only one large request at a time, and may handle
+ * other requests meanwhile. Identical requests that are waiting share one call of the handler. If `togetherMax` is set, up
+ * to that many different requests share one call too, unless they are large.
  */
 export interface Query<Reply = unknown> {
   readonly kind: 'query'
@@ -59,7 +59,7 @@ const oneOf = z.union([
 ])
 const withOutcome = z.object({ properties: z.object({ outcome: oneOf }) })
 
-/** The possible values of `outcome` in a command's result, from its schema. Empty if `outcome` is missing or may be any string. */
+/** The values of `outcome` that the schema of a command's result allows. Empty for a query, or if `outcome` is missing or may be any string. */
 export function outcomesOf(contract: Contract): readonly string[] {
   if (contract.kind === 'query') return []
   const schema = z.toJSONSchema(contract.result, { unrepresentable: 'any', io: 'input' })

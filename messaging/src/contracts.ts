@@ -23,7 +23,7 @@ const text = (rules: readonly Rule[]) =>
       if (!holds(value)) issues.push({ code: 'custom', input: value, message: otherwise, continue: true })
   })
 
-/** A string of up to `max` characters. Every value of a VARCHAR of that length is valid. Otherwise some rows could not be found. */
+/** The rules for a string of up to `max` characters. They accept every value of a VARCHAR(`max`), so that a request can name any existing row. */
 const held = (max: number): Rule[] => [
   // A string has at most as many code points as UTF-16 units, so only a longer string is counted.
   {
@@ -33,7 +33,7 @@ const held = (max: number): Rule[] => [
   { holds: (value) => value.isWellFormed(), otherwise: 'must be well-formed Unicode (it has a lone surrogate)' },
 ]
 
-/** A string of a new item: not empty, and without U+0000, which ends a string in C. */
+/** The rules for a new string: also not empty, and without U+0000, which ends a string in C. */
 const fresh = (max: number): Rule[] => [
   ...held(max),
   { holds: (value) => value.length > 0, otherwise: 'must not be empty' },
@@ -64,7 +64,7 @@ const sku = text([
   { holds: (value) => !/\p{Cc}/u.test(value), otherwise: 'must not contain control characters' },
 ])
 
-/** A number, or a string with a decimal number. `read` converts it for its column. */
+/** A number from 0 to `max`, or a string with such a decimal number. `read` converts it for its column. */
 const number = (read: (value: unknown) => number | undefined, max: number) =>
   z.transform((input: unknown, context): number => {
     const value = read(input)
@@ -85,7 +85,7 @@ export const item = z.object({
   sku,
   name: text(fresh(100)),
   label: text(fresh(LABEL_MAX)),
-  /** An amount of money that DECIMAL(15,4) represents exactly. */
+  /** An amount of money, rounded to 4 decimals, which DECIMAL(15,4) represents exactly. */
   price: number(toPrice, PRICE_MAX),
   quantity: number(toWhole, QUANTITY_MAX),
 })
@@ -135,8 +135,8 @@ export const orderProcessing = query('order_processing', {
 })
 
 /**
- * `POST /stock_adjustment` → consumer three, which adds `change` to the quantity of the item, never below 0 and never
- * above the column's maximum. It needs a message id, because only the id identifies a duplicate.
+ * `POST /stock_adjustment` → consumer three, which adds `change` to the quantity of the item. It refuses a change to below 0
+ * or above the column's maximum. The message needs an id, because only the id identifies a duplicate.
  */
 export const stockAdjustment = command('stock_adjustment', {
   body: z.object({

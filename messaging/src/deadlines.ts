@@ -6,7 +6,7 @@ export class Deadlines<Key> {
   readonly #clock: Clock
   readonly #ms: number
   readonly #late: (key: Key) => void
-  /** The due time of each key, by the clock. The map is ordered by due time. */
+  /** The due time of each key (`Clock.nowMs`). The map is ordered by due time. */
   readonly #dueMs = new Map<Key, number>()
   #clearTimer: (() => void) | undefined
 

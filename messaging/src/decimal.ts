@@ -58,7 +58,7 @@ function integerOf(digits: string, length: number): number {
   return Number(digits.slice(0, bounded).padEnd(bounded, '0'))
 }
 
-/** Units of 1/10000. Exact for a price that fits its column, and larger than the maximum for any other. */
+/** The price in units of 1/10000. Exact if it fits its column, otherwise larger than the maximum of the column. */
 function roundedUnits({ digits, point }: Decimal): number {
   const kept = point + PRICE_DECIMALS
   if (kept < 0) return 0

@@ -157,7 +157,7 @@ async function declaredArguments(
   return fault(check, why.message, todo)
 }
 
-/** Also detects alarms, because during an alarm the broker does not read from a connection that publishes. */
+/** Checks the right to publish, and whether there is an alarm: during one, the broker does not read from a connection that publishes. */
 async function rightToPublish(connection: Connection, config: RabbitmqConfig): Promise<Finding[]> {
   const right = `right of ${config.username} to publish`
   const alarm = 'RabbitMQ alarms'

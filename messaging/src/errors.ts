@@ -1,7 +1,7 @@
-// Errors of messaging, named by their meaning for the caller: not accepted, unknown, no reply, or misconfigured.
+// Errors of messaging, named by their meaning for the caller: not accepted, outcome unknown, no reply, bad reply, or misconfigured.
 
 /**
- * `unroutable` (no such queue) · `blocked` (alarm) · `over-limit` (too many unconfirmed) · `disconnected` ·
+ * `unroutable` (no such queue) · `blocked` (alarm) · `over-limit` (too many unconfirmed messages, or slow confirms) · `disconnected` ·
  * `unwritable` (a property that AMQP cannot encode, so no retry helps)
  */
 export const NOT_ACCEPTED_REASONS = ['unroutable', 'blocked', 'over-limit', 'disconnected', 'unwritable'] as const
@@ -35,7 +35,10 @@ export class BadReply extends Error {
   override readonly name = 'BadReply'
 }
 
-/** The broker's configuration differs from what we declare. Retries do not help; an operator has to change it. */
+/**
+ * The broker's configuration does not fit: a queue differs from our declaration, a permission is missing, or channel_max is
+ * too low. Retries do not help; an operator has to change it.
+ */
 export class Misconfigured extends Error {
   override readonly name = 'Misconfigured'
 }

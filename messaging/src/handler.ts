@@ -1,4 +1,4 @@
-// What a service implements: a handler takes a batch of messages and returns one outcome for each. It never sees a channel.
+// What a service implements: a handler takes a batch of messages and returns one outcome for each. It has no access to the AMQP channel.
 
 /** One message, parsed. */
 export interface Delivery<Body = unknown> {

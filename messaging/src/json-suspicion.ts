@@ -37,7 +37,7 @@ function count(value: Record<string, unknown> | unknown[], depth: number, census
   }
 }
 
-/** Code that copies such a member to another object could change the prototype of all objects. */
+/** Whether code that copies this member to another object could change the prototype of all objects. */
 const isForPrototypes = (name: string, member: unknown): boolean =>
   name === '__proto__' || (name === 'constructor' && isObject(member) && Object.hasOwn(member, 'prototype'))
 
@@ -56,7 +56,7 @@ const SPACE = 0x20
 
 /** Scans valid JSON name by name, in one pass. */
 function repeatedName(text: string): string | undefined {
-  // The names of each object that is open at the current position.
+  // The names read so far of each object that contains the current position.
   const open: Set<string>[] = []
   let at = 0
   while (at < text.length) {

@@ -7,7 +7,7 @@ const LEGIBLE_MAX_BYTES = 6 * LEGIBLE_MAX
 const CONTROL = /[\p{Cc}\u2028\u2029]/gu
 
 const encoder = new TextEncoder()
-/** A scratch buffer for measuring how much fits. Its content is never read. */
+/** A scratch buffer to measure how much of a text fits into `maxBytes`. Its content is never read. */
 const room = new Uint8Array(LEGIBLE_MAX_BYTES)
 
 /** `text` on one line, with control characters escaped. It is truncated after 2,000 characters or `maxBytes` bytes. */

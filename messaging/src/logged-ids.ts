@@ -4,7 +4,7 @@ import { requestIdOf } from './origin.ts'
 /** The maximum number of messages that one log line names. */
 export const NAMED_MAX = 20
 
-/** A delivery, or the properties of a message. Any peer may have written them, so they may have any type. */
+/** A delivery, or the properties of a message. Any peer may have written the ids, so they may have any type. */
 export interface Identified {
   readonly messageId?: unknown
   readonly headers?: Readonly<Record<string, unknown>> | undefined
@@ -13,7 +13,7 @@ export interface Identified {
 /** The fields of a log line about one message. An unknown id is undefined, and is left out of the line. */
 export const idsOf = ({ messageId, headers }: Identified) => ({ messageId, requestId: requestIdOf(headers) })
 
-/** The ids of several messages, in the same order. Null means unknown. */
+/** The ids of several messages. Both lists have the order of the messages. Null means unknown. */
 export interface LoggedIds {
   readonly messageIds: readonly unknown[]
   readonly requestIds: readonly (string | null)[]

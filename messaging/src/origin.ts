@@ -1,4 +1,4 @@
-// The headers that say where a message came from, for log lines and for consumers that record it.
+// The headers that say where a message came from, for log lines and for consumers that record this origin.
 import { z } from 'zod'
 
 const BY = 'x-requested-by'
@@ -38,7 +38,7 @@ export const originOf = (headers: Headers | undefined): Origin => ({
 /** The id of the HTTP request that a message belongs to, from its headers. Undefined if unknown. */
 export const requestIdOf = (headers: Headers | undefined): string | undefined => requestIdIn(headers?.[REQUEST_ID])
 
-/** The headers without the origin and the trace context. Equal messages of different requests have different values there. */
+/** The headers without the origin and the trace context, in which otherwise equal messages of different requests differ. */
 export function withoutOrigin(headers: Headers): Headers {
   const { [BY]: _, [REQUEST_ID]: __, traceparent: ___, tracestate: ____, ...others } = headers
   return others

@@ -36,8 +36,8 @@ export const pageReplyHeaders = z.object({
 })
 
 /**
- * Whether one of the texts contains `q`, ignoring case and accents. Used for peers that do not search. The comparison is
- * nearly the same as in the database.
+ * Whether one of the texts contains `q`, ignoring case and accents. Used for the replies of peers that ignore `x-q`. The
+ * comparison is nearly the same as in the database.
  */
 export function containsText(q: string, texts: readonly (string | null)[]): boolean {
   const sought = folded(q)

@@ -137,7 +137,7 @@ export function withDeadline<T>(clock: Clock, promise: Promise<T>, ms: number, w
 /**
  * Calls `late` after `ms` milliseconds, unless the returned function is called first. Before that, the event loop reads the
  * sockets once more, because the awaited data may have arrived already. If the process was suspended, the deadline is
- * extended once by that time, up to `givenBackMaxMs`, because the peer did not cause that delay.
+ * extended once by the length of the suspension, up to `givenBackMaxMs`, because the peer did not cause that delay.
  */
 export function whenLate(clock: Clock, ms: number, late: () => void, givenBackMaxMs = ms): () => void {
   const due = clock.nowMs() + ms

@@ -11,9 +11,9 @@ export interface Suite {
   readonly rabbitmq: RabbitmqConfig
   readonly mysql: MysqlConfig
   readonly retention: RetentionConfig
-  /** The base URL of RabbitMQ's management API, where it exists. */
+  /** The base URL of RabbitMQ's management API. Undefined if none is given. */
   readonly management: string | undefined
-  /** Undefined when the password is not available here. */
+  /** The password of a user. Undefined when it is not available here. */
   passwordOf(user: string, server: 'rabbitmq' | 'mysql'): string | undefined
 }
 
@@ -67,7 +67,10 @@ export async function examineSuite(suite: Suite): Promise<Finding[]> {
 
 const consumes = (service: Service, queue: string): boolean => service.consumes.some((name) => name === queue)
 
-/** A replica has one consumer on each queue of its service, or two after an outage, so the result can be too high but not too low. */
+/**
+ * The maximum number of MySQL connections of all replicas, or undefined if it is not known. Estimated from the consumers: a
+ * replica has one on each queue of its service, or two after an outage, so the result can be too high but not too low.
+ */
 function connectionsOf({ mysql }: Suite, consumers: ReadonlyMap<string, number>): number | undefined {
   const withTables = services.filter(({ tables }) => tables !== undefined)
   const replicas = withTables.map((service) =>

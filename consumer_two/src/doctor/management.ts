@@ -85,7 +85,7 @@ function nodeFinding({ name, running, mem_alarm, disk_free_alarm }: z.output<typ
   )
 }
 
-/** Compares a queue with the policies of the suite. Of those that match, the one with the highest priority applies. */
+/** Compares a queue with the definitions of the suite. Of the policies that match, the one with the highest priority applies. */
 function queueFindings({ name, type, arguments: given, effective_policy_definition: actual }: FoundQueue): Finding[] {
   // With a default queue type, the broker adds the type to a declaration without arguments.
   const others = Object.entries(given).filter(([key, value]) => key !== 'x-queue-type' || value !== 'quorum')

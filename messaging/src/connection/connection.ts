@@ -17,7 +17,7 @@ export interface Connection {
   readonly address: string
   readonly clock: Clock
   blocked: string | undefined
-  /** When the last block ended, by the clock. */
+  /** When the last block ended (`Clock.nowMs`). */
   unblockedAtMs: number
   /** The largest frame, in bytes, that the broker accepts. All properties of a message must fit into one. */
   readonly frameMax: number
@@ -29,7 +29,7 @@ export interface Connection {
 const CLOSE_TIMEOUT_MS = 1_000
 const UNEXPLAINED = new Error('closed')
 
-/** Queries share the connection for replies. Their replies are large and best effort, and must not delay durable messages. */
+/** Queries and replies are sent on the connection `replies`. Replies to queries are large and best effort, and must not delay durable messages. */
 export type Purpose = 'publishing' | 'replies' | 'consuming'
 
 /** Keeps a connection to the broker open. `purpose` is part of its name in the log and in the broker's list of connections. */
@@ -80,7 +80,7 @@ export async function openFirstConnection(
   }
 }
 
-/** Opens one connection. `lost` is called when it is closed. Rejects with an error that names the server. */
+/** Opens one connection. `lost` is called when it is lost or closed. Rejects with an error that names the server. */
 async function openConnection(
   config: RabbitmqConfig,
   server: Server,

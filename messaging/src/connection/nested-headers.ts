@@ -3,7 +3,7 @@
 
 /** Maximum nesting of tables and arrays. Deeper ones are decoded as bytes. */
 const LEVELS_MAX = 32
-/** A smaller frame can contain fewer than a hundred levels, so it is not checked. */
+/** A smaller frame has fewer than a hundred levels, so it is not checked. */
 const CHECKED_MIN_BYTES = 512
 
 const HEADER_FRAME = 2
@@ -27,7 +27,7 @@ const SIZES: ReadonlyMap<number, number> = new Map(
 
 /**
  * If `received` starts with a complete header frame, turns tables and arrays that are nested too deeply into byte arrays.
- * It only changes their tag, in place, because all three types consist of a length and that many bytes.
+ * Changes only their tags in `received`, because all three types consist of a length and that many bytes.
  */
 export function flattenHeaders(received: Buffer): void {
   if (received.length < CHECKED_MIN_BYTES || received[0] !== HEADER_FRAME) return

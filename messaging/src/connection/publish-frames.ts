@@ -51,7 +51,7 @@ export interface Publication extends Destination {
 
 /** The highest offset at which the headers may end. They may have 64 KiB, as in amqplib, and follow the method, the exchange and the routing key. */
 const HEADERS_END_MAX_BYTES = 2_048 + 65_536
-/** The other properties, and the overhead of the frames. */
+/** Maximum size of the other properties and of the overhead of the frames. */
 const REST_MAX_BYTES = 16 * (1 + SHORT_STRING_MAX_BYTES)
 /** Reused for every message. */
 const scratch = Buffer.allocUnsafeSlow(HEADERS_END_MAX_BYTES + REST_MAX_BYTES + COPIED_MAX_BYTES)
@@ -60,7 +60,7 @@ const upToHeaders = scratch.subarray(0, HEADERS_END_MAX_BYTES)
 /**
  * Returns the frames of a message, as buffers to write in order. Large content is not copied, but divided into frames of at
  * most `frameMax` bytes.
- * @throws TypeError if a property has a wrong type or is too long, RangeError if the headers are too large
+ * @throws TypeError if a property has a wrong type, is too long or is not supported, RangeError if the headers are too large
  */
 export function publishFrames(message: Publication, frameMax: number, encodeTable: EncodeTable): readonly Buffer[] {
   const { channel, content, options } = message

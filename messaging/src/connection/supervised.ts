@@ -90,7 +90,7 @@ export class Supervised<T> {
     })
   }
 
-  /** Ends supervision and closes what is open. */
+  /** Ends supervision, and closes the resource if it is open. */
   async close(): Promise<void> {
     this.#stop.abort()
     await this.#running

@@ -84,7 +84,7 @@ export function idOf({ content, properties }: Message): string {
   if (typeof messageId === 'string' && messageId !== '' && Buffer.byteLength(messageId) <= ID_MAX_BYTES)
     return messageId
   const failedAt = ours.safeParse(properties.headers ?? {}).data?.['x-failed-at'] ?? ''
-  // Hashed in two steps, because joining them would copy the body, which may have 15 MiB.
+  // The time and the body are hashed one after the other, because joining them would copy the body, which may have 15 MiB.
   return `~${createHash('sha256').update(`${failedAt} `).update(content).digest('hex').slice(0, 32)}`
 }
 

@@ -78,11 +78,11 @@ export interface Worked {
   readonly left: number
   /** The ids of the oldest messages in `done`, at most 20, for a log line. */
   readonly ids: LoggedIds
-  /** The number in `done` by reason. Rare reasons are combined when there are many. */
+  /** The number in `done` by reason. New reasons after the first 100 are counted together. */
   readonly reasons: ReadonlyMap<string, number>
   /** The number in `seen` by reason. */
   readonly seenReasons: ReadonlyMap<string, number>
-  /** The number of other messages that may be on their queue: the broker did not confirm them, and their dead letters are kept. */
+  /** The number of further messages that may be on their queue again, although the broker did not confirm them. Their dead letters are kept. */
   readonly maybeSent: number
   /** Why the operation ended before all dead letters were read. An error is a failure. The other values were requested by the caller. */
   readonly stopped?: 'limit' | 'interrupted' | DeadLettersUnavailable
@@ -104,8 +104,8 @@ export interface DeadLetterDesk {
 }
 
 /**
- * Gives access to the dead letters of the broker in `config`. Runs one operation at a time, because the memory budget has
- * room for one window, and displaying a dead letter of 15 MiB takes 100 MiB.
+ * Gives access to the dead letters of the broker in `config`. Runs one operation at a time, because the memory budget is
+ * enough for only one window, and displaying a dead letter of 15 MiB takes 100 MiB.
  */
 export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLetterDesk {
   let turn = Promise.resolve()

@@ -46,7 +46,7 @@ export class OutcomeCount {
 
   /** Replies arrive on the publishing channel, as direct reply-to requires. */
   async attach(channel: Channel): Promise<void> {
-    // A reply may arrive before the broker's response to the commit.
+    // A reply may arrive before the broker's response to the commit, so it is counted only after that response.
     const arrived = (message: Message) => this.#stored.then(() => this.#note(message))
     await channel.consume(DIRECT_REPLY_TO, (message) => void (message && arrived(message)), { noAck: true })
   }
@@ -73,7 +73,7 @@ export class OutcomeCount {
     if (this.#open.size === 0) this.#wake()
   }
 
-  /** The channel is closed, so no further outcome will be reported. */
+  /** Called when the channel is closed. No further outcome will be reported. */
   end(): void {
     this.#isOver = true
     this.#wake()

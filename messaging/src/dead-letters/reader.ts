@@ -22,7 +22,7 @@ const RUNS_PER_CHANNEL_MAX = 16
 /** The reader fails if no message arrives for this long although the queue should have more. */
 const SILENT_MAX_MS = 10_000
 const REQUEUE_TIMEOUT_MS = 60_000
-/** Maximum wait until the message count of a quorum queue includes the requeued messages. Another consumer may have taken them. */
+/** How long to wait until a quorum queue counts the requeued messages again. It never does if another consumer has taken them. */
 const VISIBLE_TIMEOUT_MS = 5_000
 const VISIBLE_AGAIN_MS = 10
 
@@ -48,7 +48,7 @@ export interface DeadLetterReader {
 }
 
 /**
- * Opens the reader of `<queue>.dead-letter` on its own connection. Only one reader can be open.
+ * Opens the reader of `<queue>.dead-letter` on its own connection. Each queue can have only one open reader.
  * @throws DeadLettersUnavailable if the queue does not exist, is in use or not permitted, or the broker is unreachable
  */
 export async function openReader(queue: string, config: RabbitmqConfig, service: Service): Promise<DeadLetterReader> {
@@ -137,7 +137,7 @@ class Reader implements DeadLetterReader {
     return lane
   }
 
-  /** The last lane if it has room, otherwise a new one. Acks and requeues of a window must not affect earlier windows. */
+  /** The last lane if it can take another window, otherwise a new one. Acks and requeues of a window must not affect earlier windows. */
   async #laneFor(wanted: number): Promise<Lane> {
     const latest = this.#lanes.at(-1)
     const room = wanted === 1 ? RUNS_PER_CHANNEL_MAX : 1
@@ -278,8 +278,8 @@ class Reader implements DeadLetterReader {
 
   /**
    * Requeues window by window, oldest first, because a quorum queue stores requeued messages in the order in which they
-   * arrive. Uses nack, because RabbitMQ 4.3 does not count a nack toward the delivery limit. RabbitMQ does count a
-   * channel that is closed with unacknowledged messages.
+   * arrive. Uses nack, because RabbitMQ 4.3 does not count a nack toward the delivery limit. It does count the end of a
+   * channel, for each message that is still unacknowledged.
    */
   async #requeue(): Promise<void> {
     this.#keepAll()

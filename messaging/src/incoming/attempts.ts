@@ -1,4 +1,5 @@
 // Runs a handler until each message has an outcome. Retries while a dependency is down. If a batch fails, runs parts of it to find the bad messages.
+// A message is held while it fails and is not known to be the cause: it stays unacknowledged, and is tried again.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { ConsumerConfig } from '../config.ts'
 import { asError } from '../errors.ts'
@@ -8,9 +9,9 @@ import { clockOf, Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
 import type { Refused } from './read-message.ts'
 
-/** A message is refused after it failed alone this many times, with an unexpected error, while others succeeded. */
+/** A message is refused after it failed this many times when it ran by itself, with an unexpected error, while others succeeded. */
 const ATTEMPTS_MAX = 3
-/** When this many messages in a row fail alone with a transient error, the dependency counts as down, and the round ends. */
+/** When this many messages that run one by one fail in a row with a transient error, the dependency counts as down, and the round ends. */
 const TRANSIENT_MAX = 2
 /** Each locked row costs one lock wait. A round continues with the other messages for up to this long, even if `holdMaxMs` is shorter. */
 export const LOOKING_FOR_FREE_ROWS_MAX_MS = 60_000
@@ -31,7 +32,7 @@ export interface AttemptParts<Body, Result, Item> {
   readonly trouble: (sentence: string | undefined) => void
   /** Called once with each outcome, as soon as it is known. */
   readonly reported: (reported: readonly Reported<Item, Result>[]) => void
-  /** Takes one more message that has arrived. If it succeeds while others fail, the others are the cause. */
+  /** Takes one more message that has arrived, if any. If it succeeds while others fail, these are the cause, not the dependency. */
   readonly more: () => Item | undefined
 }
 
@@ -44,8 +45,8 @@ export interface Unreported<Item> {
 /**
  * Reports the outcome of each message. Resolves when all are reported. Resolves with the unreported messages if `givenUp`
  * aborts, or if they were held for `holdMaxMs`. An error whose property `transient` is true is never caused by a message.
- * If `contended` is true as well, the messages run one by one. For any other error, a message is refused if it fails alone
- * while another one succeeds. If all fail, they are held.
+ * If `contended` is true as well, the messages run one by one. After any other error, a message is refused if it fails
+ * repeatedly when it runs by itself, while another one succeeds. If all fail, they are held.
  */
 export async function attemptAll<Body, Result, Item extends { readonly read: Delivery<Body> }>(
   items: readonly Item[],
@@ -58,11 +59,11 @@ export async function attemptAll<Body, Result, Item extends { readonly read: Del
 interface Entry<Body, Item> {
   readonly item: Item
   delivery: Delivery<Body>
-  /** How often it failed alone. */
+  /** How often it failed when it ran by itself. Transient errors do not count. */
   failures: number
-  /** It failed alone, and no other message has succeeded since, so the others may fail too. */
+  /** It failed when it ran by itself, and no other message has succeeded since, so the others may fail too. */
   isAmbiguous: boolean
-  /** Another message succeeded after this one had failed alone. */
+  /** Another message succeeded after this one had failed when it ran by itself. */
   isSuspect: boolean
 }
 
@@ -97,7 +98,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
     }
   }
 
-  /** The deadline for holding messages does not apply to a suspect message: it is refused after a few more attempts. */
+  /** The deadline for holding messages does not apply while a message is suspect, because it is refused after a few more attempts. */
   #until(error: Error | undefined): Scope {
     return !isTransient(error) && [...this.#open].some(isSuspect) ? this.#scope : this.#hold
   }
@@ -110,8 +111,8 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
 
   /**
    * Runs the handler for all messages, then for halves of each part that failed, down to single messages. After a transient
-   * error (such as a lock of another transaction) each message runs alone, because every part with the locked row waits for
-   * the lock. Resolves with an error that left messages open, preferably a transient one.
+   * error (such as a lock of another transaction) each message runs by itself, because every part with the locked row waits
+   * for the lock. Resolves with an error that left messages without an outcome, preferably a transient one.
    */
   async #round(attempt: number): Promise<Error | undefined> {
     const open = [...this.#open]
@@ -137,7 +138,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
     return left
   }
 
-  /** Takes one more message if some failed alone and none has succeeded since. */
+  /** Takes one more message if some failed when they ran by themselves and no message has succeeded since. */
   #witness(): Entry<Body, Item>[] | undefined {
     if (![...this.#open].some(({ isAmbiguous }) => isAmbiguous)) return undefined
     const item = this.#parts.more()
@@ -215,11 +216,11 @@ const isSuspect = (entry: Entry<unknown, unknown>): boolean => entry.isSuspect
 const inParts = <T>(all: readonly T[], size: number): (readonly T[])[] =>
   Array.from({ length: Math.ceil(all.length / size) }, (_, index) => all.slice(index * size, (index + 1) * size))
 
-/** The dependency is down. For any other error, the message may be the cause. */
+/** No message is the cause: the dependency is down, or a row is locked. For any other error, a message may be the cause. */
 export const isTransient = (error: Error | undefined): boolean =>
   error !== undefined && 'transient' in error && error.transient === true
 
-/** Another transaction holds a lock that a message needs. Other messages may be free. */
+/** Another transaction holds a lock that a message needs. Other messages may not need it. */
 const isContended = (error: Error | undefined): boolean =>
   error !== undefined && 'contended' in error && error.contended === true
 

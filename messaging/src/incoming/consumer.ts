@@ -1,4 +1,5 @@
-// Takes messages off a queue in batches and settles each one.
+// Takes messages off a queue in batches and settles each one. If none can be applied for a while, the consumer leaves the
+// queue: it cancels its subscription and requeues its messages.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import type { ConsumerConfig, RabbitmqConfig } from '../config.ts'
@@ -39,9 +40,9 @@ const DROPPED_LOGGED_EVERY_MS = 10_000
  */
 export const RETURN_PAUSE_MAX_MS = 600_000
 export const RETURN_PAUSE_MIN_MS = 500
-/** The prefetch after a return. More than one, because a bad message is detected only if another message succeeds. */
+/** The prefetch when the consumer has returned to the queue. More than one, because a bad message is detected only if another one succeeds. */
 const RETURN_PREFETCH = 10
-/** The prefetch grows by this factor with each return while messages fail with an unknown error. */
+/** The prefetch grows by this factor each time the consumer returns to the queue, while messages fail with an unknown error. */
 const RETURN_PREFETCH_GROWTH = 4
 /**
  * Maximum number of queries in flight. The others wait on the queue, where the broker drops them at their deadline, and
@@ -79,13 +80,13 @@ export class Consumer<Body, Result> {
   #timesAway = 0
   /** The prefetch of the next subscription: small after the consumer has left the queue, until one message has been applied. */
   #takes: number
-  /** When the handler last returned an outcome, by the clock. */
+  /** When the handler last returned an outcome (`Clock.nowMs`). */
   #lastReportedMs = Number.NEGATIVE_INFINITY
   #closing: Promise<void> | undefined
   readonly #inFlightMaxBytes: number
   readonly #repliesMaxBytes: number
   readonly #prefetch: number
-  /** The last value passed to the gauge. */
+  /** The last value of the gauge `messages_held`. */
   #held = 0
   /** Set while reading is paused because too much is in flight. */
   #readOn: (() => void) | undefined
@@ -110,7 +111,7 @@ export class Consumer<Body, Result> {
     this.#prefetch =
       contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, parts.config.prefetch) : parts.config.prefetch
     this.#takes = this.#prefetch
-    // Only a part, because a sender that does not read its refusals must not block other messages.
+    // Only a part of what may be in flight, because senders that do not acknowledge refusals must not block other messages.
     const hearing = { max: Math.ceil(this.#prefetch / 2), maxBytes: this.#inFlightMaxBytes / 4 }
     const stuckChanged = () => this.#measureHeld()
     this.#reporter = new OutcomeReporter({
@@ -187,7 +188,7 @@ export class Consumer<Body, Result> {
     await withDeadline(this.#stop.clock, cancelled, CANCEL_TIMEOUT_MS, 'cancelling the subscription').catch(() => {})
   }
 
-  /** Updates the gauge: all messages in flight count as held while the batch cannot be applied or dead-lettered. */
+  /** Updates the gauge `messages_held`: all messages in flight count as held while the batch cannot be applied or dead-lettered. */
   #measureHeld(): void {
     const held = this.#trouble === undefined && !this.#reporter.isStuck ? 0 : this.#inFlight.size
     if (held === this.#held) return
@@ -255,7 +256,7 @@ export class Consumer<Body, Result> {
       const batch = this.#nextBatch()
       if (batch.length === 0) return
       const settled = this.#settleBatch(batch)
-      // Other queries may be waiting because there was no room for replies.
+      // Other queries may be waiting, because none is started while unsent replies use all the memory allowed for them.
       this.#startWork()
       await settled
     }
@@ -281,7 +282,7 @@ export class Consumer<Body, Result> {
     return this.#inFlight.replyBytes < this.#repliesMaxBytes
   }
 
-  /** Acknowledges a query without handling it, because no reply can arrive in time. */
+  /** Acknowledges a query without handling it, because its reply would be too late or has no valid address. */
   #drop(held: Held<Body>, reason: 'expired' | 'no-reply-address'): void {
     const { contract, service } = this.#parts
     const { properties } = held.message
@@ -370,7 +371,7 @@ export class Consumer<Body, Result> {
     }
     this.#trouble = `not consuming ${this.#parts.contract.queue}: ${error?.message}`
     await this.#cancel()
-    // Queries that run at the same time are not requeued here. They settle on their own.
+    // Queries that run at the same time are not requeued here. They are settled when their own batch ends.
     const leaving = new Set([...items, ...this.#inFlight.waiting(Number.POSITIVE_INFINITY)])
     this.#inFlight.leave(
       'requeue',
@@ -437,7 +438,7 @@ export class Consumer<Body, Result> {
 
 const isReadable = <Body>(held: Held<Body>): held is Readable<Body> => !('kind' in held.read)
 
-/** The text is kept in memory for each query in flight. A query with longer headers is not combined with others. */
+/** The question is kept in memory for each query in flight. A query with a longer one is not combined with others. */
 const QUESTION_MAX_LENGTH = 1_000
 
 function questionOf(contract: Contract, read: Delivery | Refused, isLarge: boolean): string | undefined {

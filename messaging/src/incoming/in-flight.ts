@@ -24,10 +24,10 @@ export interface Held<Body = unknown> {
   readonly question: string | undefined
   /** A large query. Only one large query is handled at a time. Other queries may run at the same time. */
   readonly isLarge: boolean
-  /** When the requester stops waiting for the reply, by the clock. Infinity if unknown. */
+  /** When the requester stops waiting for the reply (`Clock.nowMs`). Infinity if unknown. */
   readonly expiresAtMs: number
   step: 'waiting' | 'handling' | 'reporting'
-  /** The size of its reply while it is in memory, in bytes. */
+  /** The size of its reply while the reply is in memory, in bytes. */
   replyBytes: number
 }
 
@@ -113,8 +113,8 @@ export class InFlight<Body> {
   }
 
   /**
-   * Acknowledges or requeues messages, each once. No other code does. Requeues with nack, because RabbitMQ 4.3 counts a
-   * reject toward the delivery limit, but not a nack, and the message did not fail
+   * Acknowledges or requeues messages, each only once. No other code does this. Requeues with nack, because RabbitMQ 4.3
+   * counts a reject toward the delivery limit, but not a nack, and the message did not fail
    * (https://www.rabbitmq.com/docs/quorum-queues).
    */
   leave(exit: 'ack' | 'requeue', wanted: readonly Held<Body>[]): void {
@@ -142,7 +142,7 @@ export class InFlight<Body> {
     return count === leaving.length
   }
 
-  /** Drops and counts an ack for a message of a closed channel. The broker redelivers that message. */
+  /** Settles a message on its channel. If the channel is closed, only counts this, and the broker redelivers the message. */
   #onChannel(session: Session, settle: () => void): void {
     try {
       if (session.over.signal.aborted) throw new Error('the channel is gone')

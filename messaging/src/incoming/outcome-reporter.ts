@@ -21,8 +21,9 @@ import { replyTo } from './reply-envelope.ts'
 import { Stuck } from './stuck.ts'
 
 /**
- * How long the reply to a command may wait for a connection and for room. The effect of the command is already durable. The
- * reply to a query may wait until the deadline of the query.
+ * How long the reply to a command may wait for a connection, and for the unconfirmed messages to fall below their limit. It
+ * need not wait longer, because the effect of the command is already durable. The reply to a query may wait until the
+ * deadline of the query.
  */
 const REPLY_WAITS_MAX_MS = 30_000
 
@@ -43,11 +44,11 @@ export interface OutcomeReporterParts<Body, Result> {
   readonly config: Pick<ConsumerConfig, 'retryMaxMs'>
   readonly service: Service
   readonly inFlight: InFlight<Body>
-  /** Maximum number of refused messages that wait for their sender's acknowledgement, which may never come. */
+  /** Maximum number and size of the refused messages that wait for their sender's acknowledgement, which may never come. */
   readonly hearing: { readonly max: number; readonly maxBytes: number }
   /** Ends when the consumer stops. */
   readonly scope: Scope
-  /** Called when a first message cannot be dead-lettered, and when there is none any more. */
+  /** Called when a first message cannot be dead-lettered, and when there is no such message any more. */
   readonly stuckChanged: () => void
 }
 
@@ -145,7 +146,7 @@ export class OutcomeReporter<Body, Result> {
     void replying.then(() => this.#replying.delete(replying))
   }
 
-  /** Replies to the sender, and dead-letters the message only if the sender did not receive the reply. */
+  /** Replies to the sender, and dead-letters the message unless the sender acknowledges the reply. */
   async #refuse(held: Held<Body>, refused: Refused): Promise<void> {
     const { contract, refusals, inFlight, service, scope } = this.#parts
     const { properties } = held.message
@@ -207,8 +208,8 @@ export class OutcomeReporter<Body, Result> {
   }
 
   /**
-   * Sends the reply. The effect is already durable, so a failure is only logged. The reply waits for a connection and for
-   * room, because after a broker restart requests may arrive before the connection for replies is open.
+   * Sends the reply. The effect is already durable, so a failure is only logged. The reply waits until it can be sent,
+   * because after a broker restart requests may arrive before the connection for replies is open.
    */
   async #reply(held: Held<Body>, outcome: Outcome<Result>): Promise<void> {
     const { contract, replies, service, scope } = this.#parts

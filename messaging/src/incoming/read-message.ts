@@ -56,14 +56,15 @@ function faultOfProperties(
   // A header with this name and a table as its value becomes the prototype of the headers, so its fields look like headers.
   if (headers !== undefined && Object.getPrototypeOf(headers) !== Object.prototype)
     return 'header __proto__: no header may have this name'
-  // A command is still applied, as in the Python suite, but gets no reply. A query without a reply has no effect, so it is refused.
+  // A command with an invalid address is still applied, as in the Python suite, but gets no reply. A query without a reply has
+  // no effect, so it is refused.
   if (kind === 'query' && replyTo !== undefined && !isReplyAddress(replyTo))
     return `replyTo: ${JSON.stringify(replyTo)} is neither an address of direct reply-to nor a queue that the broker named`
   return undefined
 }
 
 export const REDRIVES_HEADER = 'x-redrives'
-/** Each redrive has its own key in the inbox, and a status request reads all of them. */
+/** The count of redrives stops here. Each redrive has its own key in the inbox, and a status request reads only the first 20. */
 export const REDRIVES_MAX = 100
 const redrivesHeader = z.int().min(0).max(REDRIVES_MAX).catch(0)
 

@@ -21,7 +21,7 @@ export interface Envelope {
   readonly properties: Options.Publish
 }
 
-/** Maximum pause before a waiting message checks again for a connection and for room. */
+/** Maximum pause before a waiting message checks again whether it can be sent. */
 const ROOM_PAUSE_MS = 100
 
 /** A higher limit does not make publishing faster. */
@@ -33,7 +33,7 @@ interface Unconfirmed {
   readonly envelope: Envelope
   /** The deadline starts when this signal aborts. It starts at once if undefined. */
   readonly patientUntil: AbortSignal | undefined
-  /** When it was sent, by the clock. */
+  /** When it was sent (`Clock.nowMs`). */
   readonly sentAtMs: number
   /** The broker returned the message because the queue does not exist. The confirm follows. */
   returned: boolean
@@ -60,7 +60,7 @@ export class Publisher {
   #published = 0
   #channel: Supervised<ConfirmChannel> | undefined
   #unconfirmedBytes = 0
-  /** When the last confirm arrived, or when the first unconfirmed message was published, by the clock. */
+  /** When the last confirm arrived, or when the first unconfirmed message was published (`Clock.nowMs`). */
   #confirmedAtMs = 0
   #stallWatch: (() => void) | undefined
   #idle: (() => void) | undefined
@@ -140,7 +140,10 @@ export class Publisher {
     return this.#offer(envelope, undefined, stopping)
   }
 
-  /** Publishes best effort, in the order of the calls: waits for a connection and for room until `scope` ends. Same errors as `publish`. @internal */
+  /**
+   * Publishes best effort, in the order of the calls. Waits until `scope` ends for a connection, and for the unconfirmed
+   * messages to fall below their limit. Same errors as `publish`. @internal
+   */
   async tell(envelope: Envelope, scope: Scope): Promise<void> {
     const before = this.#lastTurn
     let done = () => {}
@@ -222,7 +225,7 @@ export class Publisher {
     if (blocked !== undefined) return new NotAccepted('blocked', `the broker blocks publishing: ${blocked}`)
     if (
       this.#unconfirmed.size >= this.#config.unconfirmedMax ||
-      // A single message of any size is allowed. Otherwise a message larger than the limit could never be dead-lettered.
+      // A message of any size is allowed if no other is unconfirmed. Otherwise one above the limit could never be dead-lettered.
       (this.#unconfirmed.size > 0 && this.#unconfirmedBytes + content.length > this.#unconfirmedMaxBytes)
     )
       return new NotAccepted('over-limit', `${this.#unconfirmed.size} messages await their confirm already`)
@@ -339,7 +342,7 @@ export class Publisher {
     this.#roomMade()
   }
 
-  /** Reports the result to the caller once. After an unknown outcome, the message counts as unconfirmed until its confirm or the end of the channel. */
+  /** Reports the result to the caller once. After an unknown outcome, the message stays unconfirmed until its confirm or the end of the channel. */
   #report(id: number, error: NotAccepted | OutcomeUnknown | undefined): void {
     const entry = this.#unconfirmed.get(id)
     if (entry === undefined || entry.isReported) return

@@ -33,7 +33,7 @@ export class ReplyAddresses {
   readonly #service: Service
   /** The nodes that are known to exist, each as the part of a reply address that names it. */
   readonly #nodes = new Set<string>()
-  /** Unknown nodes, and until when each counts as unknown, by the clock. */
+  /** Unknown nodes, and until when each counts as unknown (`Clock.nowMs`). */
   readonly #unknown = new Map<string, number>()
   /** Pending checks by node. They run one after the other. */
   readonly #asked = new Map<string, Promise<boolean>>()

@@ -172,8 +172,8 @@ export class Requester {
   }
 
   /**
-   * Sends a refusal to the requester. Resolves with true if the requester acknowledged it, and with false after 2 s, if it
-   * could not be sent, or if `givenUp` ends. Never rejects.
+   * Sends a refusal to the requester. Resolves with true if the requester received it in time. Resolves with false if not,
+   * after 2 s without an acknowledgement, if the refusal could not be sent, or if `givenUp` ends. Never rejects.
    * @internal
    */
   async refuse({ queue, content, properties }: Envelope, givenUp: Scope): Promise<boolean> {
