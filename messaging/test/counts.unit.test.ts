@@ -121,7 +121,7 @@ describe('the outcome of a message', () => {
     repeated,
   })
 
-  it('is counted with one call for each outcome in a batch', () => {
+  it('is counted with one call of the meter for each different outcome in a batch', () => {
     const service = countingService()
     const calls: string[] = []
     const meter = {

@@ -83,7 +83,7 @@ describe('a producer that may only check its queues', () => {
   })
 })
 
-it('continues after a reconnection although one of its queues now has other properties (406)', async () => {
+it('lets a producer continue after a reconnection although one of its queues now has other properties (406)', async () => {
   const producer = await start('declare')
   await channel.deleteQueue(deleted.queue)
   await channel.assertQueue(deleted.queue, { durable: true, maxLength: 5 })
