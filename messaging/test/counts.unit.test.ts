@@ -56,7 +56,7 @@ describe('a publisher', () => {
     expect(service.value('messages_not_accepted', { queue: 'q', reason: 'disconnected' })).toBe(1)
   })
 
-  it('counts the replies to all requesters as one queue', async () => {
+  it('counts the replies to all requesters under one queue name', async () => {
     const { service, publisher } = disconnected()
     for (const address of ['amq.rabbitmq.reply-to.g1h2.abc', 'amq.rabbitmq.reply-to.g1h2.def', 'amq.gen-1'])
       await expect(publisher.send(empty(address))).rejects.toThrow('not connected')

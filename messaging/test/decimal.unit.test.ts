@@ -1,4 +1,4 @@
-// Parses numbers as clients write them, and rejects text that is not a number.
+// The parsers accept decimal numbers as clients write them, and reject text that is not a number.
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { fuzzParameters } from 'testkit'

@@ -1,4 +1,4 @@
-// Connections and channels that close as soon as they open or open too late, and brokers that accept only small frames.
+// Connections and channels that close as soon as they open or that open too late, and brokers that accept only small frames.
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, connect } from 'amqplib'
 import { eventually } from 'testkit'

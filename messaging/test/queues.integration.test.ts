@@ -1,4 +1,4 @@
-// A missing queue, or one with other properties, does not affect messages to other queues. Also tests waiting for consumers.
+// A missing queue, or one with other properties, does not affect messages to other queues. Also tests how a producer waits for consumers.
 import { createConnection, createServer, type Server } from 'node:net'
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, connect } from 'amqplib'

@@ -30,7 +30,7 @@ describe('the outcomes of a redrive', () => {
     applied.clear()
   })
 
-  /** Applies items, but refuses those whose sku starts with `taken`. */
+  /** Consumes items. Waits for `until`, then applies them, but refuses those whose sku starts with `taken`. */
   const consume = (until: () => Promise<void> = async () => {}) =>
     consumer.consume(
       createItem,

@@ -1,4 +1,4 @@
-// RABBITMQ_HOST with several servers: connects to a random one, and to the next one when that fails or is lost.
+// With several servers in RABBITMQ_HOST, messaging connects to a random one, and to the next one when the connection fails or is lost.
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { connect } from 'amqplib'
 import { eventually, startTcpProxy, type TcpProxy } from 'testkit'

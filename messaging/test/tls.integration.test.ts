@@ -1,4 +1,4 @@
-// AMQP over TLS: connects only to a broker with a valid certificate for its host. Otherwise a warning names the variables to check.
+// AMQP over TLS: messaging connects only to a broker with a valid certificate for its host. Otherwise a warning names the variables to check.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
