@@ -1,5 +1,5 @@
 // A schedule: messages and faults, each with its time. The seed determines every delay. fast-check generates and shrinks
-// plans. Virtual time is in world.ts, because the scheduler of fast-check has no time.
+// plans. Virtual time is in world.ts, because the scheduler of fast-check has no clock.
 import fc from 'fast-check'
 import { z } from 'zod'
 

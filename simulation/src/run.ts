@@ -221,7 +221,7 @@ class Simulation {
     })
   }
 
-  /** Checks that a process that requeued messages because the database was down does not apply later messages first. */
+  /** Returns a check that a process does not apply later messages before those that it requeued because the database was down. */
   #handled(process: Process) {
     const requeued = new Set<string>()
     return (labels: readonly string[], state: 'begun' | 'done' | 'unavailable' | 'failed') => {
