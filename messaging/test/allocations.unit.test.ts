@@ -1,4 +1,4 @@
-// Limits the bytes allocated per message, because garbage collection is the largest part of a message's cost. Unlike
+// Checks how many bytes a message allocates, because garbage collection is the largest part of a message's cost. Unlike
 // times, bytes do not depend on how busy the machine is.
 import { expect, it } from '@jest/globals'
 import type { ChannelModel, ConfirmChannel, ConsumeMessage } from 'amqplib'
@@ -82,7 +82,7 @@ async function consuming(): Promise<(messages: number) => Promise<void>> {
 
 type Confirm = () => void
 
-/** Returns a function that publishes a message, and resolves when it is confirmed. `broker` receives each confirm. */
+/** Returns a function that publishes a message, and resolves when it is confirmed. `broker` gets a function that confirms it. */
 async function publishing(broker: (confirm: Confirm) => void): Promise<() => Promise<unknown>> {
   const channel = {
     publish: (...[, , , , confirmed]: Parameters<ConfirmChannel['publish']>) => {
@@ -124,12 +124,12 @@ it('keeps less than 1,740 bytes in memory for each unconfirmed message', async (
   const unconfirmed: Confirm[] = []
   const publish = await publishing((confirm) => unconfirmed.push(confirm))
   const held = await heldBytes(() => void publish())
-  // Otherwise they would time out during a later test.
+  // Otherwise the messages would time out during a later test.
   for (const confirm of unconfirmed) confirm()
   expect(held).toBeLessThan(1_740)
 }, 60_000)
 
-it('allocates less than 1,000 bytes to make an error text legible', async () => {
+it('allocates less than 1,000 bytes to escape an error text and limit its length', async () => {
   expect(await allocatedBytes(() => void legible('The item was not stored: its sku exists already.'))).toBeLessThan(
     1_000,
   )

@@ -1,4 +1,5 @@
-// A message is refused for an unexpected error only if it fails alone while others succeed. Otherwise all are held.
+// A message that causes an unexpected error is refused only if it fails when run by itself, while others succeed. Otherwise all
+// messages are held: the consumer does not settle them, and tries again.
 import { describe, expect, it } from '@jest/globals'
 import type { Delivery, Outcome } from '../src/handler.ts'
 import { attemptAll, type Reported } from '../src/incoming/attempts.ts'
@@ -84,7 +85,7 @@ function run(
 const kinds = (outcomes: readonly (Outcome | undefined)[]) => outcomes.map((outcome) => outcome?.kind)
 
 describe('attemptAll', () => {
-  it('refuses the message that fails alone three times while others succeed', async () => {
+  it('refuses the message that fails three times when run by itself, while others succeed', async () => {
     const { outcomes, calls } = run('axb', (id) => (id === 'x' ? new Error('a bug') : undefined))
     expect(await outcomes).toEqual([
       applied,
@@ -99,7 +100,7 @@ describe('attemptAll', () => {
     expect(calls).toEqual(['axb', 'ax', 'a', 'x', 'b', 'x', 'x'])
   })
 
-  it('logs only two lines when 8 messages fail repeatedly with the same error', async () => {
+  it('logs only two warnings when 8 messages fail repeatedly with the same error', async () => {
     const { outcomes, calls, warned } = run('acdefghijb', (id) => ('ab'.includes(id) ? undefined : new Error('a bug')))
     expect(kinds(await outcomes).filter((kind) => kind === 'refused')).toHaveLength(8)
     expect(calls.length).toBeGreaterThan(20)
@@ -140,7 +141,7 @@ describe('attemptAll', () => {
   })
 
   it('refuses nothing when the dependency goes down while messages run one by one', async () => {
-    // The batch fails with an unknown error, its first message succeeds alone, and then the database is down for a while.
+    // The batch fails with an unknown error, its first message succeeds when run by itself, and then the database is down for a while.
     const { outcomes } = run('abc', (_, call) => {
       if (call === 1) return new Error('new error')
       return call > 2 && call < 10 ? transient('database down') : undefined
@@ -198,7 +199,7 @@ describe('attemptAll', () => {
     expect(calls.length).toBeLessThan(30)
   })
 
-  it('never passes more than a batch to the handler, even when it takes further messages', async () => {
+  it('never passes more than `batchMax` messages to the handler, even when it takes further messages', async () => {
     const failing = (_: string, call: number) => (call < 30 ? new Error('new error') : undefined)
     const { outcomes, calls } = run('xy', failing, { batchMax: 2, joins: 'pq' })
     expect(kinds(await outcomes)).toEqual(Array(4).fill('applied'))
@@ -213,7 +214,7 @@ describe('attemptAll', () => {
     expect(kinds(await outcomes)).toEqual(['refused', 'refused', 'refused', 'refused', 'refused', 'applied'])
   })
 
-  it('refuses messages that fail alone while another one succeeds, even after the hold time', async () => {
+  it('refuses messages that fail when run one by one while another one succeeds, even after the hold time', async () => {
     let skippedMs = 0
     const clock = { ...clockOf(quietService), nowMs: () => performance.now() + skippedMs }
     const judge = (id: string) => {
@@ -232,7 +233,7 @@ describe('attemptAll', () => {
 })
 
 describe('attemptAll: fixed bugs', () => {
-  // The search stopped at the first held message and never tried the messages behind it.
+  // The search for the bad message stopped at the first held message, and never tried the messages behind it.
   it('tries a good message behind a held one', async () => {
     const judge = (id: string) => ({ x: new Error('a bug'), t: transient('row is locked') })[id]
     const { outcomes, calls } = run('xta', judge, { holdMaxMs: 200 })

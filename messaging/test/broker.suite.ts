@@ -115,9 +115,9 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
     })
 
     it.each([
-      ['not JSON', '{"text": ', 'not-json'],
+      ['a body that is not JSON', '{"text": ', 'not-json'],
       ['an empty body', '', 'not-json'],
-      ['invalid UTF-8', Buffer.from([0x22, 0xff, 0x22]), 'not-json'],
+      ['a body that is not UTF-8', Buffer.from([0x22, 0xff, 0x22]), 'not-json'],
       ['a wrong member', '{"text": 5}', 'invalid'],
       ['a missing member', '{}', 'invalid'],
       ['an array', '[]', 'invalid'],
@@ -136,7 +136,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect((await firstDeadLetter(notes.queue))?.headers['x-reason']).toBe('too-large')
     })
 
-    it('holds a message while a dependency is down, then applies it once', async () => {
+    it('retries a message while a dependency is down, then applies it once', async () => {
       const seen: { text: string; redelivered: boolean }[] = []
       let isDown = true
       const subscription = await consumer.consume(
@@ -173,7 +173,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       await eventually(() => expect(seen).toEqual(['a', 'b']))
     })
 
-    it('reports the outcome of a command to its sender while another message of the batch is held', async () => {
+    it('reports the outcome of a command to its sender while another message of the batch is still retried', async () => {
       let isLocked = true
       await producer.publisher.publish(notes, { text: 'locked' })
       const asked = producer.requester.command(notes, { text: 'free' }, { deadlineMs: 20_000 })
@@ -363,9 +363,10 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
     it('reports the waiting messages, consumers and dead letters of each queue', async () => {
       await producer.publisher.publish(answers, 'one')
       await consumer.consume(notes, async (deliveries) => deliveries.map(applied), config)
+      await harness.put({ queue: notes.queue, content: Buffer.from('not JSON'), properties: {} })
       await eventually(async () =>
         expect(await producer.queueStates([notes, answers])).toEqual([
-          { queue: notes.queue, waiting: 0, consumers: 1, deadLetters: 0 },
+          { queue: notes.queue, waiting: 0, consumers: 1, deadLetters: 1 },
           { queue: answers.queue, waiting: 1, consumers: 0, deadLetters: 0 },
         ]),
       )

@@ -79,7 +79,7 @@ describe('create_item', () => {
     expect(problems({ ...good, ...change })).toContain(member)
   })
 
-  it('names every invalid member at once', () => {
+  it('names every invalid or missing member at once', () => {
     expect(new Set(problems({ sku: '', price: 'x' }))).toEqual(new Set(['sku', 'name', 'label', 'price', 'quantity']))
   })
 
@@ -94,7 +94,7 @@ describe('create_item', () => {
     expect(issues).toMatchObject([{ path: [member], message }])
   })
 
-  it('parses to the numbers that are stored', () => {
+  it('parses the price and the quantity to numbers, and rounds the price to 4 decimals', () => {
     const read = (price: unknown, quantity: unknown) => createItem.body.parse({ ...good, price, quantity })
     expect(read(0.1 + 0.2, '50.0')).toEqual({ ...good, price: 0.3, quantity: 50 })
     expect(read('25.00', -0)).toEqual({ ...good, price: 25, quantity: 0 })

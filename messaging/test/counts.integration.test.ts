@@ -56,7 +56,7 @@ it('starts the counters of producer and consumer at 0, and counts messages, outc
   expect(receiving.value('messages_dead_lettered', { queue, reason: 'handler-failed' })).toBe(1)
 })
 
-it('counts all unacknowledged messages as held, not only those of the batch', async () => {
+it('counts all unacknowledged messages in messages_held, not only those of the batch', async () => {
   const texts = command('texts', { body: z.object({ text: z.string() }), result: z.object({ done: z.boolean() }) })
   const queue = texts.queue
   const [sending, receiving] = [countingService(), countingService()]

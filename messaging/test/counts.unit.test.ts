@@ -56,7 +56,7 @@ describe('a publisher', () => {
     expect(service.value('messages_not_accepted', { queue: 'q', reason: 'disconnected' })).toBe(1)
   })
 
-  it('counts the replies to all requesters as one queue', async () => {
+  it('counts the replies to all requesters under one queue name', async () => {
     const { service, publisher } = disconnected()
     for (const address of ['amq.rabbitmq.reply-to.g1h2.abc', 'amq.rabbitmq.reply-to.g1h2.def', 'amq.gen-1'])
       await expect(publisher.send(empty(address))).rejects.toThrow('not connected')
@@ -121,7 +121,7 @@ describe('the outcome of a message', () => {
     repeated,
   })
 
-  it('is counted with one call for each outcome in a batch', () => {
+  it('is counted with one call of the meter for each different outcome in a batch', () => {
     const service = countingService()
     const calls: string[] = []
     const meter = {

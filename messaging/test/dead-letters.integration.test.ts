@@ -224,7 +224,7 @@ describe('dead letters', () => {
       await reader.close()
     })
 
-    it('shows nothing for an empty queue, and rejects with an error that names a missing queue', async () => {
+    it('shows nothing for an empty queue, and rejects with an error that names the queue if it is missing', async () => {
       expect(await browse()).toEqual([])
       await peer.channel.deleteQueue(DEAD)
       await expect(browse()).rejects.toMatchObject({
@@ -391,7 +391,7 @@ describe('dead letters', () => {
       expect(await peer.drain(QUEUE)).toEqual(ids(0, outcome.done))
     })
 
-    it('redrives a message only once if it was dead-lettered twice, and treats messages without an id as different', async () => {
+    it('redrives copies with the same id and number of redrives only once, and treats messages without an id as different', async () => {
       const put = (content: string, properties: object) =>
         peer.channel.sendToQueue(DEAD, Buffer.from(content), properties)
       for (let copy = 0; copy < 2; copy += 1) put('{}', { messageId: 'twice', headers: { 'x-redrives': 1 } })

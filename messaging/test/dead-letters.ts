@@ -80,6 +80,6 @@ export async function connectPeer(url: string): Promise<Peer> {
   }
 }
 
-/** `id-<from>` … `id-<to - 1>`. */
+/** The ids from `id-<from>` to `id-<to - 1>`. */
 export const ids = (from: number, to: number): string[] =>
   Array.from({ length: to - from }, (_, index) => `id-${from + index}`)

@@ -1,4 +1,4 @@
-// Parses numbers as clients write them, and rejects text that is not a number.
+// The parsers accept decimal numbers as clients write them, and reject text that is not a number.
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { fuzzParameters } from 'testkit'
@@ -35,16 +35,16 @@ describe('a price', () => {
     ['99999999999.9999', 99_999_999_999.9999],
     ['99999999999.99994999', 99_999_999_999.9999],
     [99_999_999_999.99994, 99_999_999_999.9999],
-  ])('%j is stored as %j', (value, stored) => {
+  ])('is parsed from %j as %j', (value, stored) => {
     expect(toPrice(value)).toBe(stored)
   })
 
-  it.each([-0.00001, '-0.00001', '-5', -5, '-1e-400'])('%j stays negative', (value) => {
+  it.each([-0.00001, '-0.00001', '-5', -5, '-1e-400'])('is parsed from %j as negative, not rounded to 0', (value) => {
     expect(toPrice(value)).toBeLessThan(0)
   })
 
   it.each([99_999_999_999.99995, '99999999999.99995', '1e99999999999999999999', Number.POSITIVE_INFINITY, 1e300])(
-    '%j is out of range',
+    'is parsed from %j as more than the maximum',
     (value) => {
       expect(toPrice(value)).toBeGreaterThan(99_999_999_999.9999)
     },
@@ -99,12 +99,12 @@ describe('a whole number', () => {
     ['2147483648', 2_147_483_648],
     ['-3', -3],
     ['9'.repeat(1_000), Number.POSITIVE_INFINITY],
-  ])('%j is parsed as %j', (value, whole) => {
+  ])('is parsed from %j as %j', (value, whole) => {
     expect(toWhole(value)).toBe(whole)
   })
 
   it.each([2.5, '2.5', '5e-1', 1e-7, '1e-99999999999999999999', `${'9'.repeat(1_000)}.1`])(
-    '%j is not whole',
+    'is not parsed from %j, which has a fraction',
     (value) => {
       expect(toWhole(value)).toBeNaN()
     },
@@ -123,7 +123,7 @@ describe('a value that is not a number', () => {
     expect([toPrice(value), toWhole(value)]).toEqual([undefined, undefined])
   })
 
-  it('is rejected if, and only if, JavaScript does not parse it as a decimal number', () => {
+  it('is any text that JavaScript does not parse as a decimal number, and no other text', () => {
     const pieces = fc.constantFrom('1', '05', '.', 'e', 'E', '+', '-', ' ', '\t', '_', 'x', '\u00a0')
     fc.assert(
       fc.property(fc.array(pieces, { maxLength: 8 }), (chosen) => {

@@ -75,7 +75,7 @@ describe('messaging under faults', () => {
   }
 
   it('becomes ready although its connections are cut during their set-up', async () => {
-    // Each connection is cut after this many bytes: from before the broker's first frame to the end of the set-up.
+    // Each connection is cut when the broker has sent this many bytes on it. The values cover the whole set-up.
     for (const bytes of [1, 100, 400, 480, 500, 520, 530, 540, 560, 580, 620, 700]) {
       proxy.cutAfterBytes(bytes)
       const opening = start()
@@ -263,7 +263,7 @@ describe('messaging under faults', () => {
         { fields: { messages: expect.any(Number) } },
       ]),
     )
-    // One line for each batch and reason, once the last message of the batch is dead-lettered.
+    // There is one line for each batch and reason. It is logged once the last message of the batch is dead-lettered.
     const refused = () => about('warn').filter(({ message }) => / messages? refused and dead-lettered$/.test(message))
     await eventually(() => {
       const counts = refused().map(({ fields }) => ('messages' in fields ? Number(fields.messages) : 0))
@@ -273,7 +273,7 @@ describe('messaging under faults', () => {
     frames.close()
   })
 
-  /** A consumer whose queue holds more than its in-flight limit. Its handler waits until `go` is called. */
+  /** Opens a consumer with more bytes in its queue than its in-flight limit allows. Its handler waits until `go` is called. */
   const overfull = async () => {
     const service = countingService()
     const producer = await start()
@@ -315,7 +315,7 @@ describe('messaging under faults', () => {
     await eventually(async () => expect(await depth()).toBe(0))
   })
 
-  describe('with messages so large that few fit into the in-flight limit', () => {
+  describe('a consumer of messages so large that few fit into its in-flight limit', () => {
     const heavy = () => command(`${numbers.queue}_heavy`, { body: z.object({ text: z.string() }), result: z.string() })
     const limited = { ...config, inFlightMaxBytes: 1_000_000 }
     const put = async (queue: string, count: number, bytes = 250_000) => {
@@ -346,7 +346,7 @@ describe('messaging under faults', () => {
       await eventually(() => expect(appliedCount).toBe(30))
     })
 
-    it('keeps its limit on a new connection while the handler still holds messages of the lost one', async () => {
+    it('does not exceed its limit on a new connection while the handler still processes messages of the lost one', async () => {
       const contract = heavy()
       const service = countingService()
       const consumer = await start({ heartbeatS: 1 }, [], service)
@@ -384,7 +384,7 @@ describe('messaging under faults', () => {
     const small = await start({ unconfirmedMaxBytes: 10 })
     const alone = small.publisher.publish(numbers, { n: 1_000_000 })
     await expect(small.publisher.publish(numbers, { n: 1_000_000 })).rejects.toMatchObject({ reason: 'over-limit' })
-    await alone // Alone, a message of any size is accepted. Otherwise a large one could never be dead-lettered.
+    await alone // If no other message is unconfirmed, one of any size is accepted. Otherwise a large one could never be dead-lettered.
   })
 
   it('subscribes and publishes again after its queue was deleted', async () => {

@@ -14,7 +14,7 @@ export type Change = (frame: Frame, nth: number) => Buffer | Promise<Buffer>
 
 export interface FrameProxy {
   readonly server: Server
-  /** `undefined` forwards every frame unchanged. */
+  /** Applies `change` to every later frame. `undefined` forwards frames unchanged. */
   change(change: Change | undefined): void
   /** Sends `bytes` to every connected client. Returns the number of clients. */
   send(bytes: Buffer): number
@@ -43,7 +43,7 @@ export async function startFrameProxy(target: Server): Promise<FrameProxy> {
     client.on('close', () => clients.delete(client))
     client.pipe(server)
     let rest: Buffer = Buffer.alloc(0)
-    // One chain of writes for each channel: a delayed frame delays only its own channel.
+    // Each channel has its own chain of writes, so that a delayed frame delays only its own channel.
     const written = new Map<number, Promise<void>>()
     server.on('data', (data) => {
       rest = Buffer.concat([rest, data])

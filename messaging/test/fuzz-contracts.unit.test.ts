@@ -33,7 +33,7 @@ const item: fc.Arbitrary<Item> = fc.record({
   quantity: fc.integer({ min: 0, max: 2_147_483_647 }),
 })
 
-describe('with any body', () => {
+describe('reading a message with any body', () => {
   it('parses an item to the values that were written, whatever other members it has', () => {
     const extra = fc.dictionary(
       fc
@@ -180,7 +180,7 @@ const properties = fc.record(
   { requiredKeys: ['headers'] },
 )
 
-describe('with any properties', () => {
+describe('reading a message with any properties', () => {
   it('parses a message without throwing, and makes a dead letter that fits into one frame and reaches only its queue', () => {
     fc.assert(
       fc.property(properties, fc.constantFrom(...contracts), (given, contract) => {

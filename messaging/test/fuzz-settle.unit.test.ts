@@ -15,7 +15,7 @@ const plan = fc.record({
   /** The outcome of the message once the handler returns one. */
   end: fc.constantFrom('applied', 'repeated', 'refused'),
   /**
-   * How its attempts fail before that: the dependency is down, the handler throws an error or `undefined`, or it returns
+   * How the attempts before that outcome fail: the dependency is down, the handler throws an error or `undefined`, or it returns
    * too few or too many outcomes.
    */
   failures: fc.array(fc.constantFrom('transient', 'error', 'nothing', 'too few', 'too many'), { maxLength: 4 }),
@@ -56,7 +56,7 @@ function planned(plans: readonly Plan[], reported: Map<number, number>) {
 }
 
 describe('a consumer of the in-memory broker', () => {
-  it('settles each message once, replies once to each sender that requested it, and loses none', async () => {
+  it('settles each message once, replies once to each sender that requested a reply, and loses no message', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(plan, { minLength: 1, maxLength: 25 }),

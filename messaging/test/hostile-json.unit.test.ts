@@ -53,7 +53,7 @@ describe('a member that could change a prototype', () => {
     expect(Object.hasOwn(Object.prototype, 'sku')).toBe(false)
   })
 
-  it('is not found in a constructor without a prototype', () => {
+  it('is not found in a member named constructor whose value has no prototype', () => {
     expect(parsed('{"constructor":"Bob"}')).toMatchObject({ ok: true })
   })
 })

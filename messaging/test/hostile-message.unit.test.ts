@@ -71,7 +71,7 @@ describe('the body that reaches a handler', () => {
 })
 
 describe('properties', () => {
-  // Two such ids may look the same.
+  // Different ids that are not UTF-8 may be decoded to the same text.
   it('are refused with a message id that is not UTF-8', () => {
     expect(readMessage(createItem, received(itemWith('"price":1'), { messageId: 'a\ufffd' }), 1_000)).toMatchObject({
       reason: 'invalid',

@@ -82,7 +82,7 @@ describe('queries with hostile reply properties', () => {
     expect(counted.value('broker_reconnects', { connection: 'replies' })).toBe(0)
   })
 
-  // In an earlier version, the handler read a whole list for each of them, and valid requests waited for up to 20 s.
+  // In an earlier version, the handler read a whole list for each of these queries, and valid requests waited for up to 20 s.
   it.each(ADDRESSES.slice(0, 3))(
     'are dropped without running the handler when no broker can have created the address: %s',
     async (address) => {
@@ -132,7 +132,7 @@ describe('queries with hostile reply properties', () => {
     expect(counted.value('broker_reconnects', { connection: 'replies' })).toBe(0)
   })
 
-  it('cause only one attempt to reply when AMQP cannot encode the properties', async () => {
+  it('cause only one attempt to reply each when AMQP cannot encode the properties', async () => {
     await validRequest()
     const replyTo = Buffer.from('amq.gen-JzTY20BRgKO-HjmUJj0wLg')
     for (let count = 0; count < 1_000; count += 1) await put({ replyTo, correlationId: Buffer.alloc(86, 0xff) })

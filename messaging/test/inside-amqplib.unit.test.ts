@@ -138,7 +138,7 @@ describe('amqplib', () => {
     expect(order).toEqual(['closed', 'returned'])
   })
 
-  it('writes all messages that are published in one turn of the event loop at once', async () => {
+  it('combines all messages that are published in one turn of the event loop into one write', async () => {
     const model = await connected(START, TUNE, OPEN_OK, CHANNEL_OPEN_OK, CONFIRM_SELECT_OK)
     const channel = await model.createConfirmChannel()
     const out = socketOf(model)

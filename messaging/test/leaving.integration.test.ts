@@ -95,7 +95,7 @@ describe('a consumer whose dependency is down', () => {
     })
   })
 
-  it('logs repeatedly why it does not consume, but logs only once that it left the queue', async () => {
+  it('logs repeatedly why it does not consume, but only once that it cancelled its subscription', async () => {
     warned.length = 0
     // The clock runs 100 times as fast.
     const clock = { ...clockOf({}), nowMs: () => 100 * performance.now() }
@@ -112,7 +112,7 @@ describe('a consumer whose dependency is down', () => {
     expect(warned.filter((line) => line.startsWith('could not apply')).length).toBeLessThan(3)
   })
 
-  it('uses a small prefetch while messages fail although the dependency is up, then the full prefetch', async () => {
+  it('uses a small prefetch while messages fail although the dependency is up, and a larger one afterwards', async () => {
     const batches: number[] = []
     let fails = true
     await consume(async (deliveries) => {
@@ -132,7 +132,7 @@ describe('a consumer whose dependency is down', () => {
     })
   })
 
-  it('dead-letters the one message that fails alone, even when it is the first in the queue', async () => {
+  it('dead-letters the one message that fails when run by itself, even when it is the first in the queue', async () => {
     const seen: number[] = []
     const handler = noting(seen)
     await consume(async (deliveries) => {
@@ -147,7 +147,7 @@ describe('a consumer whose dependency is down', () => {
     expect(letter && String(letter.content)).toBe('{"n":0}')
   })
 
-  it('dead-letters the messages that fail alone, even when they exceed the small prefetch', async () => {
+  it('dead-letters the messages that fail when run one by one, even when there are more of them than the small prefetch', async () => {
     const seen: number[] = []
     const handler = noting(seen)
     let trouble: string | undefined = 'the database is down'
@@ -163,7 +163,7 @@ describe('a consumer whose dependency is down', () => {
     trouble = undefined
     await eventually(() => expect(seen).toHaveLength(15))
     const letters = async () => (await channel.checkQueue(deadLetterQueue(numbers.queue))).messageCount
-    // A quorum queue may requeue the bad messages behind the good ones. Then only later good messages prove them bad.
+    // A quorum queue may requeue the bad messages behind the good ones. They are then refused only when later good messages succeed.
     for (let n = 40; (await letters()) < 25 && n < 400; n += 1) {
       channel.sendToQueue(numbers.queue, Buffer.from(JSON.stringify({ n })))
       await new Promise((resolve) => setTimeout(resolve, 200))

@@ -31,7 +31,7 @@ describe('the id of a request', () => {
   })
 })
 
-it('returns the ids of the first 20 messages for a line about several, in the same order', () => {
+it('returns the ids of the first 20 messages, in the same order, for a log line about several messages', () => {
   const messages = Array.from({ length: 30 }, (_, n) => ({
     messageId: n === 1 ? undefined : `m-${n}`,
     headers: n === 2 ? {} : originHeaders({ requestId: `r-${n}` }),

@@ -1,4 +1,4 @@
-// Connections and channels that close as soon as they open or open too late, and brokers that accept only small frames.
+// Connections and channels that close as soon as they open or that open too late, and brokers that accept only small frames.
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, connect } from 'amqplib'
 import { eventually } from 'testkit'
@@ -83,7 +83,7 @@ describe('messaging', () => {
   it('logs why the connection was lost, also for each of its channels', async () => {
     const broker = await start()
     await consume(broker, [])
-    // One connection each for publishing, for replies and for consuming.
+    // There is one connection each for publishing, for replies and for consuming.
     expect(proxy.send(closeFrame(320, 'gone for the test'))).toBe(3)
     await eventually(() => expect(logged).toHaveLength(6))
     for (const line of logged) expect(line).toContain('the broker closed the connection: 320 gone for the test')
@@ -117,7 +117,7 @@ describe('messaging', () => {
   it.each(['the minimum size', 8_192, 131_072])(
     'dead-letters a message without the headers that do not fit into one frame (frame size: %s)',
     async (size) => {
-      // RabbitMQ 4 rejects clients with a frame size below 8,192 bytes.
+      // RabbitMQ 4.1 and later reject clients with a frame size below 8,192 bytes.
       const minimum = Number.parseInt(underTest.version, 10) >= 4 ? 8_192 : 4_096
       const frameMax = typeof size === 'number' ? size : minimum
       // The client agrees to this size, and the broker enforces it.

@@ -1,4 +1,4 @@
-// Compares the outcome that a sender gets with the actual outcome. Only a certain outcome is reported as certain.
+// Compares the outcome that a sender gets with the actual outcome. If the sender cannot know it, the outcome is "unknown".
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { startTcpProxy, type TcpProxy } from 'testkit'

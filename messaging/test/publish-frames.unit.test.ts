@@ -109,7 +109,7 @@ describe('publishFrames', () => {
     expect(ours(message).equals(amqplibs(message))).toBe(true)
   })
 
-  it('encodes the same bytes as amqplib when headers, properties and content have their maximum size', () => {
+  it('encodes the same bytes as amqplib when headers, properties and copied content have their maximum size', () => {
     const long = 'x'.repeat(255)
     const names = ['contentType', 'contentEncoding', 'correlationId', 'replyTo', 'messageId', 'type', 'userId', 'appId']
     const options = { headers: { big: 'x'.repeat(65_500) }, ...Object.fromEntries(names.map((name) => [name, long])) }

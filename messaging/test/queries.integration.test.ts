@@ -1,4 +1,4 @@
-// Queries on RabbitMQ: expired ones are dropped, equal ones share a batch, and none starts without room for its reply.
+// Queries on RabbitMQ: expired ones are dropped, equal ones share a batch, and none starts while unconfirmed replies reach their limit.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import amqplib, { type ChannelModel, type ConfirmChannel, type Options } from 'amqplib'
 import { eventually } from 'testkit'
@@ -175,8 +175,8 @@ describe('queries', () => {
 
   const twoMegabytes: Memory = { limit: (buffer, _, { maxUseful }) => (buffer === 'pages' ? 2_000_000 : maxUseful) }
   it.each([
-    ['from the configuration', { CONSUMER_REPLIES_MOST_BYTES: '2000000' }, {}],
-    ['from the memory', {}, { memory: twoMegabytes }],
+    ['set in the configuration', { CONSUMER_REPLIES_MOST_BYTES: '2000000' }, {}],
+    ['derived from the memory', {}, { memory: twoMegabytes }],
   ])(
     'do not start while unconfirmed replies reach the limit %s, and all are answered',
     async (_, environment, memory) => {

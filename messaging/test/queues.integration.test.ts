@@ -1,4 +1,4 @@
-// A missing queue, or one with other properties, does not affect messages to other queues. Also tests waiting for consumers.
+// A missing queue, or one with other properties, does not affect messages to other queues. Also tests how a producer waits for consumers.
 import { createConnection, createServer, type Server } from 'node:net'
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, connect } from 'amqplib'
@@ -83,7 +83,7 @@ describe('a producer that may only check its queues', () => {
   })
 })
 
-it('continues after a reconnection although one of its queues now has other properties (406)', async () => {
+it('lets a producer continue after a reconnection although one of its queues now has other properties (406)', async () => {
   const producer = await start('declare')
   await channel.deleteQueue(deleted.queue)
   await channel.assertQueue(deleted.queue, { durable: true, maxLength: 5 })

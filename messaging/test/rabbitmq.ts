@@ -1,4 +1,4 @@
-// The RabbitMQ server that `npm test` provides, with a vhost for each test file. Closes what a test has opened.
+// The RabbitMQ server that `npm test` provides, with a vhost for each test file. Closes what a test has passed to `own`.
 import type { Server } from '@ims/runtime/server-list'
 import { afterAll, afterEach, beforeAll } from '@jest/globals'
 import { serversEnvironment, serversUnderTest } from 'testkit'
@@ -30,7 +30,7 @@ interface Closable {
   close(): unknown
 }
 
-/** Creates a vhost for the calling test file. Its fields are set before the first test, and it is dropped after the last. */
+/** Creates a vhost before the first test of the calling file, and drops it after the last. The returned fields are set once it exists. */
 export function rabbitmqOfFile(name: string) {
   const underTest = {} as RabbitmqUnderTest
   const open: Closable[] = []
@@ -39,7 +39,7 @@ export function rabbitmqOfFile(name: string) {
     for (const each of open.splice(0).reverse()) await each.close()
   })
   afterAll(() => underTest.drop())
-  /** Returns `resource`, and closes it after the test. The latest one is closed first. */
+  /** Returns `resource`, and closes it after the test. Resources are closed in reverse order. */
   const own = <T extends Closable>(resource: T): T => {
     open.push(resource)
     return resource

@@ -22,14 +22,14 @@ export interface RawProperties {
 
 export interface RawPublisher {
   publish(queue: string, content: Buffer, properties?: RawProperties): Promise<void>
-  /** Rejects if the broker has closed the channel or the connection because of a published message. */
+  /** Closes the connection. Rejects if the broker has closed it or the channel before, because of a published message. */
   close(): Promise<void>
 }
 
 const shortString = (text: Buffer): Buffer => Buffer.concat([Buffer.from([text.length]), text])
 const longString = (bytes: Buffer): Buffer => Buffer.concat([uint(bytes.length, 4), bytes])
 
-/** One field of a table: its name, the tag of its type (https://www.rabbitmq.com/amqp-0-9-1-errata), its bytes. */
+/** One field of a table: its name, the tag of its type (https://www.rabbitmq.com/amqp-0-9-1-errata), and its bytes. */
 export const field = (name: string | Buffer, tag: string, value: Buffer): Buffer =>
   Buffer.concat([shortString(Buffer.from(name)), Buffer.from(tag), value])
 /** The bytes of a field of type `S`, `x`, `F` or `A`. */
@@ -67,7 +67,7 @@ export async function openRawPublisher(url: string): Promise<RawPublisher> {
       if (!socket.write(frames(number, queue, content, properties))) await once(socket, 'drain')
     },
     close: async () => {
-      // The broker responds to this after it has handled all earlier messages.
+      // The broker responds to this request after it has handled all earlier messages.
       await channel.checkQueue('healthcheck').catch((error) => {
         failure ??= error
       })

@@ -30,7 +30,7 @@ describe('the outcomes of a redrive', () => {
     applied.clear()
   })
 
-  /** Applies items, but refuses those whose sku starts with `taken`. */
+  /** Consumes items. Waits for `until`, then applies them, but refuses those whose sku starts with `taken`. */
   const consume = (until: () => Promise<void> = async () => {}) =>
     consumer.consume(
       createItem,
@@ -101,7 +101,7 @@ describe('the outcomes of a redrive', () => {
     expect(await outcomes).toEqual({ applied: 1, refused: new Map(), unknown: 0 })
   })
 
-  it('are unknown when the redrive is aborted, and the messages are still applied or dead-lettered later', async () => {
+  it('are unknown when the wait for them is aborted, and the messages are still applied or dead-lettered later', async () => {
     await deadLetter(['taken-1', 'a', 'taken-2'])
     const aborting = new AbortController()
     const { outcomes } = await redrive(LONG_MS, aborting.signal)

@@ -1,4 +1,4 @@
-// Each refused message leaves exactly one trace: its sender receives the refusal, or the message is dead-lettered.
+// Each refused message is reported exactly once: its sender receives the refusal, or the message is dead-lettered.
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { eventually } from 'testkit'
@@ -89,7 +89,7 @@ describe('a refused message', () => {
   it.each([
     ['many', { prefetch: 10 }, ''],
     ['large', { inFlightMaxBytes: 100_000 }, ' '.repeat(20_000)],
-  ])('does not block the queue when its sender does not acknowledge it (%s messages)', async (_, changes, padding) => {
+  ])('does not block the queue when its sender ignores the refusal (%s messages)', async (_, changes, padding) => {
     await observing.assertQueue(numbers.queue, { durable: true })
     await sending.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
     const content = Buffer.from(`{"n":1}${padding}`)
@@ -118,7 +118,7 @@ describe('a refused message', () => {
     expect(service.value('broker_reconnects', { connection: 'replies' })).toBe(0)
   })
 
-  it('is not dead-lettered when a consumer refuses it again after a crashed one notified the sender', async () => {
+  it('is not dead-lettered when a consumer refuses it again after another one notified the sender and crashed', async () => {
     const producer = underTest.own(await openBroker(underTest.config, quietService, { publishes: [numbers] }))
     await observing.consume(
       numbers.queue,

@@ -48,7 +48,7 @@ describe('ReplyAddresses', () => {
     expect(performance.now() - since).toBeLessThan(10_000)
   })
 
-  it('ends all pending checks with the scope of the caller, and starts no further one', async () => {
+  it('ends all pending checks when the scope of the caller is aborted, and starts no other one', async () => {
     const scope = new OwnScope(clockOf({}))
     const pending = Array.from({ length: 16 }, (_, n) => addresses.isSafe(onNode(`reply@${n}`), scope))
     await once(silent, 'connection')

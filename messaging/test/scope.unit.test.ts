@@ -1,4 +1,4 @@
-// Scopes: the backoff grows up to a cap and has jitter, a pause ends with its scope, and a missed deadline is explained.
+// The backoff grows up to a cap and has jitter, a pause ends with its scope, and the error of a missed deadline names the operation.
 import { describe, expect, it } from '@jest/globals'
 import { backoffMs, clockOf, OwnScope, withDeadline } from '../src/scope.ts'
 

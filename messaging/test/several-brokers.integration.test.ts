@@ -1,4 +1,4 @@
-// RABBITMQ_HOST with several servers: connects to a random one, and to the next one when that fails or is lost.
+// With several servers in RABBITMQ_HOST, messaging connects to a random one, and to the next one when the connection fails or is lost.
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { connect } from 'amqplib'
 import { eventually, startTcpProxy, type TcpProxy } from 'testkit'
@@ -18,7 +18,7 @@ const DEAD = [onLoopback(1), onLoopback(2)]
 
 const underTest = rabbitmqOfFile('several_brokers')
 
-describe('several brokers', () => {
+describe('messaging with several brokers', () => {
   let proxies: [TcpProxy, TcpProxy]
   let config: RabbitmqConfig
 
@@ -72,7 +72,7 @@ describe('several brokers', () => {
     }
   })
 
-  it('logs each server that does not respond only once, and keeps trying', async () => {
+  it('logs each unreachable server only once, and keeps trying', async () => {
     let attempts = 0
     const logged: string[] = []
     const stop = new AbortController()

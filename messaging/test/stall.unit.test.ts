@@ -1,4 +1,4 @@
-// A publisher drops its connection when the broker has stalled. Uses a test clock, a fake connection and a fake channel.
+// A publisher drops its connection when the broker has stalled. The tests use a test clock, a fake connection and a fake channel.
 import { expect, it } from '@jest/globals'
 import type { ChannelModel, ConfirmChannel } from 'amqplib'
 import { rabbitmqEnvironment } from '../src/config.ts'

@@ -1,4 +1,4 @@
-// The log lines about messages that cannot be dead-lettered. Earlier, a memory alarm caused 11,650 lines for 2,000 messages.
+// The log lines about messages that cannot be dead-lettered. In an earlier version, a memory alarm caused 11,650 lines for 2,000 messages.
 import { expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import { NotAccepted } from '../src/errors.ts'

@@ -1,4 +1,4 @@
-// AMQP over TLS: connects only to a broker with a valid certificate for its host. Otherwise a warning names the variables to check.
+// AMQP over TLS: messaging connects only to a broker with a valid certificate for its host. Otherwise a warning names the variables to check.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -95,7 +95,7 @@ describe('AMQP over TLS', () => {
     ['127.0.0.1', 'IP:127.0.0.2', false],
     // An IP address must be in an IP entry of the certificate, not in a DNS entry.
     ['127.0.0.1', 'DNS:127.0.0.1', false],
-  ])('accepts the host %s with a certificate for %s only: %s', async (host, name, isAccepted) => {
+  ])('compares the host %s with a certificate for %s only (accepted: %s)', async (host, name, isAccepted) => {
     const alone = ours.issue('alone', name)
     const { port } = await proxy({ cert: alone.cert, key: alone.key })
     const result = text(await open({ RABBITMQ_HOST: host, RABBITMQ_PORT: String(port), RABBITMQ_TLS_CA: ours.cert }))

@@ -37,7 +37,7 @@ const untouchable = new Proxy(
 
 afterEach(() => useTracer(undefined))
 
-describe('while traces are off', () => {
+describe('messaging while traces are off', () => {
   it('sends the same envelope object, without an additional header', async () => {
     expect(await sentEnvelope()).toBe(envelope)
     expect(envelope.properties.headers).toEqual({ a: 1 })
@@ -57,7 +57,7 @@ describe('while traces are off', () => {
   })
 })
 
-describe('while traces are on', () => {
+describe('messaging while traces are on', () => {
   it('adds the context of the span to the headers of the message, without changing the given envelope', async () => {
     useTracer(tracer, new W3CTraceContextPropagator())
     expect((await sentEnvelope())?.properties.headers).toEqual({ a: 1, traceparent })

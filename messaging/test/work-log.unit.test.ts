@@ -21,7 +21,7 @@ const outcomes: Outcome[] = [
   { kind: 'refused', reason: 'duplicate-sku', error: 'there is one' },
 ]
 
-/** A work log whose lines and time the test controls. */
+/** A work log, the lines that it has logged, and the time, which the test controls. */
 function workLog(contract: typeof createItem | typeof healthcheck | typeof orderProcessing) {
   const lines: unknown[][] = []
   const at = { ms: 1_000 }
@@ -78,7 +78,7 @@ describe('the log of a handler', () => {
     expect(lines.map(([level]) => level)).toEqual(['info'])
   })
 
-  it('has one line with the hold time when the handler succeeds again', async () => {
+  it('has one info line with the duration of the failures when the handler succeeds again', async () => {
     const { lines, at, workLog: watched } = workLog(orderProcessing)
     let isDown = true
     const handler = watched.watch(async () => {

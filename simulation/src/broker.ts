@@ -8,7 +8,7 @@ export interface BrokerMessage {
   readonly properties: Fields
   readonly expiresAtMs: number
   redelivered: boolean
-  /** Requeues that count toward the delivery limit. */
+  /** The number of requeues that count toward the delivery limit. */
   returns: number
 }
 
@@ -65,7 +65,7 @@ export const DELIVERY_LIMIT = 20
 const CONSUMER_TIMEOUT_MS = 60_000
 
 export interface BrokerTraits {
-  /** As with quorum queues: requeued messages go to the head of the queue, and a delivery limit applies. */
+  /** As with quorum queues: a delivery limit applies, and the header `x-delivery-count` is set. */
   readonly quorum: boolean
   /** As in RabbitMQ before 4.3: a nack counts toward the delivery limit. */
   readonly countsNacks: boolean
@@ -80,7 +80,7 @@ export class SimulatedBroker {
   readonly confirmArrivedMs = new Map<string, number>()
   /** When a reply arrived at the socket of the requester, by correlation id. */
   readonly repliesArrivedMs = new Map<string, number>()
-  /** Messages that were deleted together with their queue. */
+  /** The labels of the messages that were deleted together with their queue. */
   readonly destroyed = new Set<string>()
   readonly overdue: string[] = []
   /** The order of the latest delivery of each message. */
@@ -94,9 +94,9 @@ export class SimulatedBroker {
   /** Closes each connection as soon as it is open. */
   drains = false
   confirmDelayMs = 0
-  /** The number of publishes to nack. Half of them are still stored. */
+  /** The number of publishes to nack. About half of them are still stored. */
   nacks = 0
-  /** The delay of each reply to a method, such as channel.open. */
+  /** The delay of replies to methods such as channel.open. */
   slowMs = 0
 
   constructor(world: World, traits: BrokerTraits) {
@@ -118,7 +118,7 @@ export class SimulatedBroker {
     if (this.drains) link.close(320, 'CONNECTION_FORCED - Node was put into maintenance mode')
   }
 
-  /** Forgets a connection that is closed or lost, and requeues its unacknowledged messages. */
+  /** Forgets a connection that is closed or lost. Requeues its unacknowledged messages, and deletes its exclusive queues. */
   lost(link: Link): void {
     const channels = this.links.get(link)
     this.links.delete(link)
@@ -132,7 +132,7 @@ export class SimulatedBroker {
     return queue
   }
 
-  /** Publishes a message to a queue without a connection. */
+  /** Puts a message on a queue directly, without a connection. */
   put(name: string, properties: Fields, content: Buffer): void {
     this.#route(name, properties, content)
   }
@@ -149,7 +149,7 @@ export class SimulatedBroker {
     }
   }
 
-  /** Unacknowledged messages of `process`, or of all processes. */
+  /** The messages of the queue `name` that `process` has not acknowledged, or that any process has not, if it is undefined. */
   inFlight(name: string, process?: unknown): Unacked[] {
     return [...this.links].flatMap(([link, channels]) =>
       process === undefined || link.process === process
@@ -160,7 +160,7 @@ export class SimulatedBroker {
     )
   }
 
-  /** Messages that are ready on a queue, or unacknowledged by `process` or by any process. */
+  /** The messages that are ready on the queue `name`, and those of `inFlight`. */
   on(name: string, process?: unknown): BrokerMessage[] {
     return [...this.queue(name).ready, ...this.inFlight(name, process).map(({ message }) => message)]
   }
@@ -345,7 +345,7 @@ export class SimulatedBroker {
     confirm('BasicAck')
   }
 
-  /** Puts a message on its queue, or sends it to a requester. Returns false when the queue does not exist. */
+  /** Puts a message on its queue, or sends it to a requester. Returns false when the queue or the requester does not exist. */
   #route(name: string, properties: Fields, content: Buffer): boolean {
     if (name.startsWith(`${REPLY_TO}.`)) {
       const requester = this.#requesterAt(name)
@@ -390,7 +390,7 @@ export class SimulatedBroker {
       if (message === undefined || subscriber === undefined) return
       queue.ready.shift()
       if (message.expiresAtMs <= this.#world.nowMs) continue
-      // Round robin.
+      // Subscribers take turns (round robin).
       queue.subscribers.push(...queue.subscribers.splice(index, 1))
       const { link, channel, tag } = subscriber
       channel.deliveryTag += 1

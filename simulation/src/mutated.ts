@@ -1,4 +1,4 @@
-// Runs `simulate` with a mutation of the source, in its own process.
+// Runs `simulate` with a mutation of the source, in a separate process.
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { runToEnd } from 'testkit'

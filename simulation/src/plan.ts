@@ -1,5 +1,5 @@
 // A schedule: messages and faults, each with its time. The seed determines every delay. fast-check generates and shrinks
-// plans. Virtual time is in world.ts, because the scheduler of fast-check has no time.
+// plans. Virtual time is in world.ts, because the scheduler of fast-check has no clock.
 import fc from 'fast-check'
 import { z } from 'zod'
 
@@ -74,7 +74,8 @@ export const plans = (kinds: readonly Fault[] = FAULTS): fc.Arbitrary<Plan> =>
       ),
     })
     .map(({ hasPoison, ...made }) => ({ ...made, messages: made.messages.filter(fewPoisonous(hasPoison)) }))
-    // An interrupted redrive leaves copies. There could then be more bad messages than the prefetch.
+    // Plans with many poisonous messages have no redrive. An interrupted redrive leaves copies, so these messages could exceed
+    // the prefetch.
     .map((made) => ({
       ...made,
       faults: made.messages.some(({ kind }) => kind === 'many poison')

@@ -47,7 +47,7 @@ const RECOVERY_MS = 180_000
 const GRACE_MS = 15_000
 /** The longest time in which a consumer may be ready without a subscription: a heartbeat, a reconnect and a new subscription. */
 const UNSUBSCRIBED_MAX_S = 12
-/** The longest time that a message may be held: the hold time of its batch and of the batches before it, and the last statements. */
+/** The longest time that a message may be unacknowledged: the hold time of its batch and of the batches before it, and the last statements. */
 const HOLD_MAX_MS = 30_000
 /** An applied message must be acknowledged within this time. */
 const ACK_MAX_MS = 1_500
@@ -79,7 +79,7 @@ interface Replica {
   isKilled: boolean
   unsubscribedS: number
   held: number
-  /** Unconfirmed messages of the publishing connection. */
+  /** The number of unconfirmed messages on the connection for publishing. */
   unconfirmed: number
   unconfirmedMax: number
 }
@@ -221,7 +221,7 @@ class Simulation {
     })
   }
 
-  /** Checks that a process that requeued messages because the database was down does not apply later messages first. */
+  /** Returns a check that a process does not apply later messages before those that it requeued because the database was down. */
   #handled(process: Process) {
     const requeued = new Set<string>()
     return (labels: readonly string[], state: 'begun' | 'done' | 'unavailable' | 'failed') => {
@@ -290,7 +290,7 @@ class Simulation {
     const by = producers[from % producers.length]
     if (by === undefined) return
     by.process.post(() => this.#sendBy(by, label, kind, sku))
-    // The same message with the same id, sent by another producer at the same time.
+    // Another producer sends the same message with the same id at the same time.
     const other = producers[(from + 1) % producers.length]
     if (kind === 'twice' && other) other.process.post(() => this.#sendBy(other, label, kind, sku))
   }
@@ -699,7 +699,7 @@ class Simulation {
 
 const OPERATORS: ReadonlySet<string> = new Set(['redrive', 'browse'])
 
-/** Faults without a lost connection. With these, each message gets only one outcome. */
+/** Faults that do not cut connections. With these, each message gets only one outcome. */
 const HARMLESS: ReadonlySet<string> = new Set(['slow confirms', 'alarm', 'database away', 'clock jump', 'remove item'])
 
 /** Faults that do not affect publishers. */

@@ -1,4 +1,4 @@
-// Connects amqplib to the simulated broker. It uses amqplib's own connection and channels. Frames are passed as objects
+// Connects amqplib to the simulated broker, with amqplib's own connection and channels. Frames are passed as objects
 // instead of bytes, with delays, and can be lost.
 import { createRequire } from 'node:module'
 import { Socket } from 'node:net'
@@ -166,7 +166,7 @@ export class Link {
     this.downThen(frames, () => {})
   }
 
-  /** Calls `arrived` when the frames have arrived at the client's socket, before the client reads them. */
+  /** Sends frames to the client. Calls `arrived` when they are in the client's socket, before the client reads them. */
   downThen(frames: readonly Frame[], arrived: () => void): void {
     if (this.#brokerGone) return
     this.#arrive(() => {

@@ -148,7 +148,7 @@ export class Process implements Clock {
     }
   }
 
-  /** Data has arrived at a socket. `read` runs in the socket phase of the loop. */
+  /** Call this when data has arrived at a socket. `read` runs in the socket phase of the loop. */
   post(read: () => void): void {
     this.#arrivals.push(read)
     this.#wake()
