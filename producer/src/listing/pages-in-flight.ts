@@ -45,7 +45,7 @@ export class PagesInFlight {
   }
 
   /**
-   * Waits until the page fits, then calls `ask` with the remaining milliseconds.
+   * Waits until the page fits into the memory, then calls `ask` with the remaining milliseconds.
    * @throws OutcomeUnknown when `left` aborts first, Problem 503 when the page does not fit in time, and any error of `ask`
    */
   async ask(
