@@ -29,7 +29,7 @@ describe("a Python peer's list", () => {
     expect(response.text).toBe('[{"sku":null,"name":null,"label":null,"price":null,"quantity":null}]')
   })
 
-  it('does not match ?quantity_below= with an item that has no quantity', async () => {
+  it('does not include an item without a quantity if ?quantity_below= is given', async () => {
     const { app, rabbitmq } = appUnderTest()
     await repliesWith(
       rabbitmq,
