@@ -136,7 +136,7 @@ describe('the producer with an Idempotency-Key', () => {
     expect(new Set([id, ...others]).size).toBe(6)
   })
 
-  it('returns 409 while the first request is in flight, 422 for another body, and the first response afterwards', async () => {
+  it('returns 409 while the first request is in flight, 422 for another body, and later the response of the first request', async () => {
     const under = appUnderTest()
     let release = () => {}
     const released = new Promise<void>((resolve) => {

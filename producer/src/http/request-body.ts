@@ -40,7 +40,7 @@ function mustBeJson({ headers }: IncomingMessage): void {
 }
 
 function bytesOf({ request, response }: Exchange, maxBytes: number): Promise<Buffer> {
-  // Created only when needed, because an error's stack trace costs more than reading the body.
+  // The error is created only when needed, because an error's stack trace costs more than reading the body.
   const tooLarge = () => new Problem(413, 'too-large', `The body may have at most ${maxBytes} bytes.`)
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.reject(tooLarge())
   // Sends 100 Continue only now, so that a client that is rejected earlier does not send its body.

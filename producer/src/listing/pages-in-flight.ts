@@ -68,7 +68,7 @@ export class PagesInFlight {
     } finally {
       this.#queries -= 1
       this.#items -= items
-      // Deferred, so that the caller can call `hold` first.
+      // The next page starts later, so that the caller can call `hold` for this one first.
       if (this.#waiting.size > 0) setImmediate(() => this.#next())
     }
   }

@@ -25,7 +25,7 @@ const COLUMNS = [
 const numbers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 4 })
 const money = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 })
 
-/** Removes a sku from the list on the screen. The tab replaces this function each time it renders, because it can be opened again meanwhile. */
+/** Removes a sku from the list on the screen. The tab sets this at each rendering, because it can be reopened before a deletion is sent. */
 let dropShown = () => {}
 
 export function Items() {
