@@ -21,7 +21,7 @@ export interface Extent {
   readonly growth: readonly number[]
   /** Numbers of waiting messages, ascending. */
   readonly backlogs: readonly number[]
-  /** Rows in the inbox and dead letters while messages are looked up. */
+  /** Numbers of inbox rows and of dead letters while messages are looked up. */
   readonly inbox: number
   readonly deadLetters: number
   readonly idleS: number

@@ -1,4 +1,4 @@
-// Starts and stops the measured processes: the suite's services, the ceilings, and the load generators.
+// Starts and stops the processes of the benchmark: the suite's services, the ceilings, the peers and the load generators.
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { type End, type Started, start } from 'testkit'

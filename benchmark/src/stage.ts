@@ -46,7 +46,7 @@ export async function prepare(servers: Servers, processes: Processes, name: stri
   }
   await processes.run({ file: 'up/src/main.ts', root, env, args: ['migrate'] })
   const connection = await amqplib.connect(amqpUrl)
-  // Ignored, because each call on a lost connection rejects.
+  // The event is ignored, because each call on a lost connection rejects.
   connection.on('error', () => {})
   const channel = await connection.createConfirmChannel()
   channel.on('error', () => {})
@@ -90,7 +90,7 @@ interface Message {
 
 const create = (n: number): Message => ({ messageId: uuidv7(), content: JSON.stringify(item(n)) })
 
-/** The kinds of bad messages and duplicates. Each is derived from a recent good message, so that both are in one batch. */
+/** The kinds of bad messages and duplicates. Duplicates are derived from a recent good message, so that both are in one batch. */
 export const BAD = {
   'repeat a sku': ({ content }: Message) => ({ messageId: uuidv7(), content }),
   'are sent twice': (before: Message) => before,
@@ -209,7 +209,7 @@ const DIGITS =
 const NUMBERS = `SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d AS n
   FROM (${DIGITS}) a, (${DIGITS}) b, (${DIGITS}) c, (${DIGITS}) e, (${DIGITS}) f`
 
-/** Empties the tables and inserts `items` items, with the values that `item` returns. */
+/** Empties the tables inventory and inbox, and inserts `items` items, with the values that `item` returns. */
 export async function fillInventory({ pool }: Stage, items: number): Promise<void> {
   await pool.query('TRUNCATE TABLE inventory')
   await pool.query('TRUNCATE TABLE inbox')

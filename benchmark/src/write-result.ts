@@ -5,7 +5,7 @@ import { page } from './page.ts'
 import { ROOT } from './processes.ts'
 import { loadNow, type Result } from './result.ts'
 
-/** Writes both under .local/bench. Returns their paths. */
+/** Writes both files to .local/bench. Returns their paths. */
 export async function writeResult(current: Result, before: Result | undefined): Promise<readonly string[]> {
   const directory = join(ROOT, '.local', 'bench')
   await mkdir(directory, { recursive: true })

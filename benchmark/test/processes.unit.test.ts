@@ -83,7 +83,7 @@ describe('Processes', () => {
     TEST_TIMEOUT_MS,
   )
 
-  it('names the condition that was not met in time', async () => {
+  it('has a helper `until` that names the condition that was not met in time', async () => {
     await expect(until('nothing', async () => false, 1, 0.02)).rejects.toThrow('nothing: not within 0.02 s')
   })
 })

@@ -5,6 +5,6 @@ import { expect, it } from '@jest/globals'
 import { ROOT } from '../src/processes.ts'
 import { TRACE_CODE } from '../src/scenarios/traces.ts'
 
-it.each(TRACE_CODE)('finds its text in $file exactly once', ({ file, find }) => {
+it.each(TRACE_CODE)('the benchmark of traces finds its text in $file exactly once', ({ file, find }) => {
   expect(readFileSync(join(ROOT, file), 'utf8').split(find)).toHaveLength(2)
 })

@@ -2,9 +2,9 @@
 import { randomUUID } from 'node:crypto'
 import type { Contract } from '@ims/messaging'
 
-/** Commands by queue, since the process started. */
+/** Counts accepted commands by queue, since the process started. */
 export class AcceptedCommands {
-  /** Identifies the counts of this process. Several producers can share one address, and a restart begins at 0. */
+  /** Identifies the counts of this process, because several producers can share one address, and a new process counts from 0. */
   readonly producer = randomUUID()
   readonly #counts = new Map<string, number>()
 

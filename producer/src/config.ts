@@ -1,4 +1,4 @@
-// The environment variables of the producer: address, timeouts and limits.
+// The environment variables of the producer's HTTP interface: address, access, timeouts and limits.
 import { PAGE_MAX_ITEMS, seedContracts } from '@ims/messaging'
 import { InvalidEnvironment, isLoopback, servedHosts } from '@ims/runtime'
 import { ms, whole } from '@ims/runtime/variables'
@@ -48,7 +48,7 @@ export const httpEnvironment = z
       ),
     API_KEYS: keysOrOpen
       .optional()
-      // An empty list must not disable authentication. API_KEYS_FILE replaces a default of `open`.
+      // An empty list must not disable authentication. If API_KEYS_FILE is set too, it replaces the value `open`.
       .meta({ isSetWhenEmpty: true, fileReplaces: 'open' })
       .describe(
         'API keys, one per line: name, scopes (read, write, admin), SHA-256; open: no key is needed; not set: no key is needed, and HTTP_HOST must be a loopback address. API_KEYS_FILE is read again when it changes',
@@ -94,7 +94,10 @@ export const httpEnvironment = z
     /** In the format of Express's setting `trust proxy`. */
     trustProxy: v.TRUST_PROXY,
   }))
-/** Without keys, a foreign web page could use the API through a local user's browser. The check of the host name prevents that. */
+/**
+ * The allowed host names. Undefined means all. Without keys, a foreign web page could use the API through a local user's
+ * browser. The check of the host name prevents that.
+ */
 function servedHostsOf(v: {
   HTTP_ALLOWED_HOSTS?: readonly string[] | undefined
   HTTP_HOST: string
@@ -106,7 +109,7 @@ function servedHostsOf(v: {
 
 export type HttpConfig = z.output<typeof httpEnvironment>
 
-/** @throws InvalidEnvironment if other machines could use the API and API_KEYS does not explicitly allow that */
+/** @throws InvalidEnvironment if other machines could reach the API and API_KEYS is not set */
 export function mustBeLocked({ unlocked }: HttpConfig): void {
   if (unlocked !== undefined) throw new InvalidEnvironment([unlocked])
 }

@@ -8,7 +8,7 @@ import { limitsOf } from './http/limits.ts'
 import { listen } from './http/server.ts'
 import { createApp } from './producer.ts'
 
-/** After this time the producer accepts messages without consumers. A consumer does not consume while its database is down. */
+/** After this time the producer listens even if queues have no consumer, because a consumer does not consume while its database is down. */
 const CONSUMERS_WITHIN_MS = 30_000
 
 const config = { rabbitmq: rabbitmqEnvironment, http: httpEnvironment }
@@ -18,7 +18,7 @@ void runService({ name: 'producer', adminPort: 9090, config }, async (service) =
   mustBeLocked(config.http)
   const limits = limitsOf(config.http, memory)
   const { keysNow } = own(watchApiKeys(config.http.isOpen ? 'open' : config.http.apiKeys, service), 'the API keys')
-  // Closed in reverse order: first the HTTP server with its requests in flight, then the broker.
+  // The parts passed to `own` are closed in reverse order: first the HTTP server with its requests in flight, then the broker.
   const broker = own(await openBroker(config.rabbitmq, service, { publishes: contracts }))
   await waitForConsumers(broker, config.http.waitFor, service, CONSUMERS_WITHIN_MS)
   // The desk connects to the broker only while it is used.

@@ -2,10 +2,10 @@
 import type { messageStatus, RecordedVerdict } from '@ims/messaging'
 import type { z } from 'zod'
 
-/** The maximum difference between the clocks of the producer and the database. */
+/** The assumed maximum difference between the clocks of the producer and the database. */
 const CLOCKS_DIFFER_MAX_MS = 60_000
 
-/** If the message was redriven after this refusal, `redrivenBefore` is the time of the next decision. */
+/** A verdict of the consumer. If the message was redriven after a refusal, `redrivenBefore` is the time of the next verdict. */
 export type Decision = RecordedVerdict & { readonly redrivenBefore?: string }
 
 /** A possible state of a message whose record does not show its state. */
@@ -82,7 +82,7 @@ function reasonsFor(id: string, remembersSince: string | null): { sentAt?: strin
   return { ...(sentMs === undefined ? {} : { sentAt: new Date(sentMs).toISOString() }), possible }
 }
 
-/** Milliseconds since 1970 in a UUIDv7 (RFC 9562, section 5.7). */
+/** The time in a UUIDv7 (RFC 9562, section 5.7), in milliseconds since 1970. Undefined for other ids. */
 export function timeOf(id: string): number | undefined {
   if (!/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i.test(id)) return undefined
   return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)

@@ -23,7 +23,7 @@ describe('the access log', () => {
     },
   )
 
-  it('sets a request id on responses with the statuses 200, 400, 404 and 405', async () => {
+  it('sets a request id for an unknown path, a wrong method, OPTIONS, HEAD and a bad body', async () => {
     const { app } = appUnderTest()
     for (const response of [
       await request(app).get('/nothing'),

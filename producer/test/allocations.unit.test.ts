@@ -1,5 +1,5 @@
-// Limits the memory that a request allocates, and the memory that it holds until the confirm. Both cause garbage collection,
-// which is the largest part of the cost of a request. Memory that Node allocates for the socket is not counted.
+// Checks how much memory a request allocates, and how much it holds until the broker confirms the message. Both cause garbage
+// collection, which is the largest part of the cost of a request. Memory that Node allocates for the socket is not counted.
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { expect, it } from '@jest/globals'
@@ -53,7 +53,7 @@ it.each([
   expect(await allocatedBytes(serving(method, url, body))).toBeLessThan(maxBytes)
 })
 
-it('POST /create_item holds less than 5,210 bytes until the confirm', async () => {
+it('POST /create_item holds less than 5,210 bytes until the broker confirms the message', async () => {
   // Keeps the promises reachable. Otherwise the waiting requests would be garbage.
   const unconfirmed: unknown[] = []
   const never = () => new Promise<{ messageId: string }>((confirmed) => unconfirmed.push(confirmed))

@@ -7,7 +7,7 @@ const sha256 = (key: string) => createHash('sha256').update(key).digest('hex')
 const problemsOf = (text: string) => keysOrOpen.safeParse(text).error?.issues.map(({ message }) => message)
 
 describe('the lines of API_KEYS', () => {
-  it('contain a name, scopes and a SHA-256 each, and comments and empty lines are ignored', () => {
+  it('each contain a name, scopes and a SHA-256, except for comments and empty lines, which are ignored', () => {
     const keys = readKeys(
       `# shop\n\nshop  read,write\t${sha256('one')}\r\nops admin ${sha256('two').toUpperCase()}\n`,
     ).keys
@@ -17,7 +17,7 @@ describe('the lines of API_KEYS', () => {
     ])
   })
 
-  it('may be on one line, separated by semicolons', () => {
+  it('may be separated by semicolons instead of line breaks', () => {
     expect(readKeys(`a read ${sha256('1')}; b write ${sha256('2')};`).keys).toHaveLength(2)
   })
 
@@ -43,7 +43,7 @@ describe('the lines of API_KEYS', () => {
 describe('a presented key', () => {
   const keys = readKeys(`a read ${sha256('one')}\nb admin ${sha256('two')}\na write ${sha256('three')}`).keys
 
-  it('is found by its hash, in any position', () => {
+  it('is found by its hash, on any of the lines', () => {
     expect(['one', 'two', 'three'].map((key) => holderOf(key, keys)?.name)).toEqual(['a', 'b', 'a'])
   })
 

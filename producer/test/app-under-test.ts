@@ -63,7 +63,7 @@ export const ADMIN_KEY = 'the key of an admin'
 /** Configures one API key with scope admin. */
 export const adminEnvironment = { API_KEYS: `admin admin ${createHash('sha256').update(ADMIN_KEY).digest('hex')}` }
 
-/** A client that presents that key. */
+/** A client that presents `ADMIN_KEY`. */
 export const asAdmin = (app: App) => request.agent(app).set('X-API-Key', ADMIN_KEY)
 
 /** A publisher and a requester that always fail with `error`. */

@@ -23,8 +23,8 @@ const REQUESTS = [
   ['post', '/stock_management', 'write'],
 ] as const
 
-describe('with API_KEYS', () => {
-  it.each(REQUESTS)('%s %s returns 200 for a key with scope %s', async (method, path, scope) => {
+describe('the API with API_KEYS', () => {
+  it.each(REQUESTS)('returns 200 to %s %s with a key that has the scope %s', async (method, path, scope) => {
     const response = await request(keyed().app)
       [method](path)
       .set('Authorization', `Bearer key-${scope}`)
@@ -38,7 +38,7 @@ describe('with API_KEYS', () => {
         .filter((scope) => scope !== needed)
         .map((scope) => [method, path, scope, needed] as const),
     ),
-  )('%s %s returns 403 for a key with only scope %s', async (method, path, scope, needed) => {
+  )('returns 403 to %s %s with a key that has only the scope %s', async (method, path, scope, needed) => {
     const under = keyed()
     const response = await request(under.app)
       [method](path)
@@ -59,7 +59,7 @@ describe('with API_KEYS', () => {
   })
 
   it.each([...REQUESTS.map(([method, path]) => [method, path] as const), ['get', '/nothing'] as const])(
-    '%s %s returns 401 without a key, and sends no message',
+    'returns 401 to %s %s without a key, and sends no message',
     async (method, path) => {
       const under = keyed()
       const response = await request(under.app)[method](path).send(bodyOf(method))
@@ -125,9 +125,9 @@ describe('with API_KEYS', () => {
   })
 })
 
-describe('without API_KEYS', () => {
+describe('the API without API_KEYS', () => {
   it.each(['/dead_letters', '/dead_letters/', '/dead_letters/create_item', '//dead_letters', '/dead_letters?all=1'])(
-    '%s returns 403, and the detail names the variable to set',
+    'returns 403 for %s, and the detail names the variable to set',
     async (path) => {
       const response = await request(appUnderTest().app).get(path).set('Authorization', 'Bearer anything')
       expect(response.status).toBe(403)

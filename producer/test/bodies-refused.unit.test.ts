@@ -104,7 +104,7 @@ describe('a bad body', () => {
     ['quantity', '2.5'],
     ['quantity', 'x'],
     ['quantity', 2_147_483_648],
-  ])('gets 400 with the name of an invalid %s (%j)', async (member, value) => {
+  ])('gets 400 that names the invalid member %s (%j), and no other', async (member, value) => {
     const { response, sent } = post(JSON.stringify({ ...apple, [member]: value }))
     const { status, body } = await response
     expect(status).toBe(400)

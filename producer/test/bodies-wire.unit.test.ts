@@ -49,7 +49,7 @@ describe('a body on the wire', () => {
     expect(under.sent('create_item')).toEqual([])
   })
 
-  it('sends no message when the client disconnects before its end', async () => {
+  it('is dropped when the client disconnects before its end, and no message is sent', async () => {
     const socket = connect(server.port, '127.0.0.1')
     socket.write(head(`Content-Length: ${json.length}`, 'Expect: 100-continue'))
     // 100 Continue shows that the server has read the headers.

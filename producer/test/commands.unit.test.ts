@@ -4,7 +4,7 @@ import request from 'supertest'
 import { apple, appUnderTest } from './app-under-test.ts'
 
 describe('a command', () => {
-  it('GET /healthcheck has the response of the Python suite, and sends its message', async () => {
+  it('has the response of the Python suite, and sends its message: GET /healthcheck', async () => {
     const { app, sent } = appUnderTest()
     const response = await request(app).get('/healthcheck')
     expect(response.status).toBe(200)
@@ -13,7 +13,7 @@ describe('a command', () => {
     expect(sent('healthcheck')).toEqual([['message', 'Healthcheck']])
   })
 
-  it('POST /create_item has the response of the Python suite, and sends the item', async () => {
+  it('has the response of the Python suite, and sends the item: POST /create_item', async () => {
     const { app, sent } = appUnderTest()
     const response = await request(app).post('/create_item').send(apple)
     expect(response.status).toBe(200)
@@ -22,7 +22,7 @@ describe('a command', () => {
     expect(sent('create_item')).toEqual([apple])
   })
 
-  it('POST /stock_management has the response of the Python suite, and sends the sku', async () => {
+  it('has the response of the Python suite, and sends the sku: POST /stock_management', async () => {
     const { app, sent } = appUnderTest()
     const response = await request(app).post('/stock_management').send({ sku: apple.sku })
     expect(response.status).toBe(200)

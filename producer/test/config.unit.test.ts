@@ -10,7 +10,7 @@ import { httpEnvironment, mustBeLocked } from '../src/config.ts'
 import { limitsOf } from '../src/http/limits.ts'
 
 describe('the environment of the producer', () => {
-  it('has the defaults 127.0.0.1:5000, all four consumers and bodies of 100 KiB', () => {
+  it('has the defaults 127.0.0.1:5000, a wait for all four consumers, and bodies of up to 100 KiB', () => {
     const config = httpEnvironment.parse({})
     expect(config).toMatchObject({ host: '127.0.0.1', port: 5000, waitFor: seedContracts, bodyMaxBytes: 102_400 })
     expect(httpEnvironment.parse({ WAIT_FOR_CONSUMERS: 'false' }).waitFor).toEqual([])

@@ -20,7 +20,7 @@ const letter = (queue: string, number: number): DeadLetter => ({
   headers: {},
 })
 
-/** The output of `list` when each queue has this many dead letters. */
+/** The lines that `list` prints when each queue has `each` dead letters. */
 async function listed(each: number, ...args: string[]): Promise<string[]> {
   const none = async () => {
     throw new Error('a list must not change a queue')
@@ -43,7 +43,7 @@ async function listed(each: number, ...args: string[]): Promise<string[]> {
   return text.split('\n')
 }
 
-it('prints the counts of all queues before the first dead letter', async () => {
+it('`dead-letters list` prints the counts of all queues before the first dead letter', async () => {
   const lines = await listed(150)
   const counts = contracts.map(({ queue }) => queue)
   const { length } = counts
@@ -56,6 +56,6 @@ it('prints the counts of all queues before the first dead letter', async () => {
   expect(lines.filter((line) => /^\w+-\d+ /.test(line))).toHaveLength(100 * length)
 })
 
-it('prints only the counts of empty queues', async () => {
+it('`dead-letters list` prints only the counts of empty queues', async () => {
   expect(await listed(0)).toHaveLength(contracts.length + 1)
 })

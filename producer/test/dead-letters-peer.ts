@@ -84,5 +84,5 @@ export async function openPeer({ host, port, username, password, vhost }: Access
   }
 }
 
-/** `id-0` … `id-<n - 1>`. */
+/** The ids `id-0` to `id-<n - 1>`. */
 export const ids = (n: number): string[] => Array.from({ length: n }, (_, number) => `id-${number}`)

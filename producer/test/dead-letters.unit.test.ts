@@ -135,7 +135,7 @@ describe('/dead_letters', () => {
     expect(response.body.errors).toEqual([expect.objectContaining({ path: name })])
   })
 
-  it('returns 405 with the allowed methods for other methods', async () => {
+  it('returns 405 with the allowed methods for a method that the path does not support', async () => {
     const response = await asAdmin(withDesk().app).put('/dead_letters/create_item/redrive')
     expect(response.status).toBe(405)
     expect(response.headers.allow).toBe('POST')

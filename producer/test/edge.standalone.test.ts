@@ -238,7 +238,7 @@ describe('a client that does not read', () => {
   })
 })
 
-describe('stopping', () => {
+describe('a server that shuts down', () => {
   it('completes a page that a slow client is receiving', async () => {
     const page = JSON.stringify([{ sku: 's', name: 'n'.repeat(8_000_000), label: 'l', price: 1, quantity: 1 }])
     let isAsked = false
@@ -309,7 +309,7 @@ describe('an invalid request', () => {
     ['an absolute URL as its target', 'GET http://a/healthcheck HTTP/1.1\r\nHost: a\r\n\r\n'],
     ['encoded letters in its path', 'GET /%68ealth%63heck HTTP/1.1\r\nHost: a\r\n\r\n'],
     ['no Host in HTTP/1.0', 'GET /healthcheck HTTP/1.0\r\n\r\n'],
-  ])('does not include a request with %s, which gets 200', async (_, bytes) => {
+  ])('is not one with %s, which gets 200', async (_, bytes) => {
     const { port } = await start()
     const connection = client(port)
     connection.socket.write(bytes)
@@ -411,8 +411,8 @@ describe('HEAD', () => {
   })
 })
 
-describe('HTTP/1.0', () => {
-  it('resets the connection of an incomplete list, because a normal close marks the end of a response', async () => {
+describe('an HTTP/1.0 response', () => {
+  it('ends with a reset if the list is incomplete, because a normal close marks the end of a response', async () => {
     const pages = ['[{"sku":"a","name":"n","label":"l","price":1,"quantity":1}]', '[]', '[]']
     const { port } = await start({
       broker: {

@@ -22,9 +22,9 @@ const post = ({ app }: Under, key: string, body: object = apple, path = '/create
 const idsOn = ({ rabbitmq }: Under, queue: string) =>
   rabbitmq.messages(queue).map(({ properties }) => properties.messageId)
 
-describe('Idempotency-Key', () => {
+describe('the producer with an Idempotency-Key', () => {
   it.each([KEY, '"a"', '" "', String.raw`"say \"hi\" \\ there"`, `"${'k'.repeat(1_000)}"`, '"a, b"', '"!#[]~"'])(
-    'accepts %s',
+    'accepts the key %s',
     async (key) => {
       const response = await post(appUnderTest(), key)
       expect([response.status, response.body]).toEqual([200, { message: 'Create item message sent' }])
@@ -52,7 +52,7 @@ describe('Idempotency-Key', () => {
     '"a\tb"',
     '17',
     '?1',
-  ])('rejects %s and names the header', async (key) => {
+  ])('rejects the key %s and names the header', async (key) => {
     for (const [path, body, { queue }] of COMMANDS) {
       const under = appUnderTest()
       const response = await post(under, key, body, path)
@@ -136,7 +136,7 @@ describe('Idempotency-Key', () => {
     expect(new Set([id, ...others]).size).toBe(6)
   })
 
-  it('returns 409 while the first request is in flight, 422 for another body, and the first response afterwards', async () => {
+  it('returns 409 while the first request is in flight, 422 for another body, and later the response of the first request', async () => {
     const under = appUnderTest()
     let release = () => {}
     const released = new Promise<void>((resolve) => {
@@ -180,7 +180,7 @@ describe('Idempotency-Key', () => {
     expect(resultOf(again)).toEqual(resultOf(answer))
   })
 
-  it('can be used again after an invalid request', async () => {
+  it('accepts the same key again after an invalid request', async () => {
     const under = appUnderTest()
     for (let n = 0; n < 2; n += 1) {
       const response = await post(under, KEY, { sku: 'a' })
@@ -202,7 +202,7 @@ describe('Idempotency-Key', () => {
     },
   )
 
-  it('is ignored on a GET', async () => {
+  it('ignores the header of a GET', async () => {
     const response = await request(appUnderTest().app).get('/healthcheck').set('Idempotency-Key', 'whatever')
     expect(response.status).toBe(200)
   })

@@ -26,7 +26,7 @@ async function read(content: string | Buffer, { pieces = 65_536, encoding = unde
 const rowsOf = async (content: string | Buffer, options = {}) => (await read(content, options)).rows
 const oneApple = [{ line: 2, item: apple }]
 
-describe('a CSV file of items', () => {
+describe('the reader of CSV files', () => {
   it.each([
     ['plain', `${HEADER}\nA,Apple,fruit,1.5,3\n`],
     ['without a line break at the end', `${HEADER}\nA,Apple,fruit,1.5,3`],
@@ -46,7 +46,7 @@ describe('a CSV file of items', () => {
       Buffer.from(`\ufeff${HEADER.replaceAll(',', '\t')}\r\nA\tApple\tfruit\t1,5\t3\r\n`, 'utf16le'),
     ],
     ['as big-endian UTF-16', Buffer.from(`\ufeff${HEADER}\nA,Apple,fruit,1.5,3\n`, 'utf16le').swap16()],
-  ])('is read in chunks of any size: %s', async (_, content) => {
+  ])('reads a file in chunks of any size: %s', async (_, content) => {
     for (const pieces of [1, 2, 3, 7, 65_536]) expect(await rowsOf(content, { pieces })).toEqual(oneApple)
   })
 
@@ -137,7 +137,7 @@ describe('a CSV file of items', () => {
     await expect(read(content)).rejects.toThrow(why)
   })
 
-  it('has no rows when it has only a header', async () => {
+  it('returns no rows for a file that has only a header', async () => {
     expect(await rowsOf(HEADER)).toEqual([])
   })
 

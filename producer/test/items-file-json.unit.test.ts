@@ -25,8 +25,8 @@ async function* endless(begin: string, filling: string): AsyncGenerator<Buffer> 
   for (const piece = Buffer.alloc(65_536, filling); ; ) yield piece
 }
 
-describe('a JSON array of items', () => {
-  it('is read element by element, in chunks of any size', async () => {
+describe('the reader of JSON arrays', () => {
+  it('reads an array element by element, in chunks of any size', async () => {
     const text = ` [ ${JSON.stringify(apple)},\n{"sku":"B"}, 5, null, [], {"sku":{"a":[1]},"name":"\\u00e4"}]\n\n`
     for (const pieces of [1, 7, 65_536])
       expect(await json(text, pieces)).toEqual([

@@ -13,7 +13,7 @@ async function listing(query = '', environment: Record<string, string> = {}) {
 }
 
 describe("a Python peer's list", () => {
-  it('is returned like our own: compact JSON, five members in order, sorted by id', async () => {
+  it('is returned like a list of our own consumer four: compact JSON, five members in order, sorted by id', async () => {
     const response = await listing('', { LIST_PAGE_ITEMS: '3' })
     expect(response.headers['content-type']).toBe('application/json')
     expect(response.text).toBe(JSON.stringify(rows.map(shown)))
@@ -29,7 +29,7 @@ describe("a Python peer's list", () => {
     expect(response.text).toBe('[{"sku":null,"name":null,"label":null,"price":null,"quantity":null}]')
   })
 
-  it('does not match ?quantity_below= with an item that has no quantity', async () => {
+  it('does not include an item without a quantity if ?quantity_below= is given', async () => {
     const { app, rabbitmq } = appUnderTest()
     await repliesWith(
       rabbitmq,

@@ -106,7 +106,7 @@ describe('GET /order_processing', () => {
     ['sku=%20a%09%00%0d%0a%7f%20', [], { 'x-sku': ' a\t\u0000\r\n\u007f ' }],
     ['label=%20a%00', [], { 'x-label': ' a\u0000' }],
     ['colour=green&limitless=1', rows, {}],
-  ])('filters by ?%s', async (query, expected, headers) => {
+  ])('sends the filters of ?%s to consumer four, and lists the items that match', async (query, expected, headers) => {
     const { response, seen } = await listing(`/order_processing?${query}`)
     expect(response.text).toBe(JSON.stringify(expected.map(shown)))
     expect(seen).toEqual([{ 'x-after': 0, 'x-limit': 1_000, ...requested, ...headers }])

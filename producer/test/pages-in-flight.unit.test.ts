@@ -22,7 +22,7 @@ function asking(maxBytes: number) {
 }
 
 describe('pages in flight', () => {
-  it('are requested in order of arrival when they fit, and a page of any size is requested if it is the only one', async () => {
+  it('are requested in order of arrival when they fit into memory, and a page of any size is requested if it is the only one', async () => {
     const { asked, ask, reply } = asking(1_000)
     const all = [ask('huge', 50), ask('a', 2), ask('b', 2), ask('c', 2)]
     await until(() => asked.length > 0)

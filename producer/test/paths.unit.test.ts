@@ -11,7 +11,7 @@ function nothingSent({ sent }: { sent: (queue: string) => unknown[] }): void {
   for (const queue of QUEUES) expect(sent(queue)).toEqual([])
 }
 
-describe('paths and methods', () => {
+describe('the API', () => {
   it.each(GETS)('returns 200 for HEAD %s, and sends no message', async (path) => {
     const under = appUnderTest()
     const response = await request(under.app).head(path)

@@ -19,7 +19,7 @@ async function remove(outcome: Outcome<{ outcome: 'deleted' | 'unknown-sku' }>, 
 }
 
 describe('POST /create_item with Prefer: wait', () => {
-  it('returns 201 with the item as stored and its location', async () => {
+  it('returns 201 with the item and its location', async () => {
     const response = await create(CREATED, { ...apple, sku: 'a&b/ü' })
     expect(response.status).toBe(201)
     expect(response.headers['content-type']).toBe('application/json')
@@ -29,7 +29,7 @@ describe('POST /create_item with Prefer: wait', () => {
     expect(response.headers['message-id']).toMatch(/^[0-9a-f-]{36}$/)
   })
 
-  it('returns 201 with the numbers as stored', async () => {
+  it('returns 201 with the price rounded to 4 decimals and numeric strings as numbers', async () => {
     const response = await create(CREATED, { ...apple, price: '10.33335', quantity: '5e1' })
     expect([response.status, response.body]).toEqual([201, { ...apple, price: 10.3334, quantity: 50 }])
   })
@@ -53,7 +53,7 @@ describe('POST /create_item with Prefer: wait', () => {
     },
   )
 
-  it('returns 202 with the usual message after the wait time', async () => {
+  it('returns 202 with the same body as without Prefer, after the wait time', async () => {
     const { app, sent } = appUnderTest()
     const response = await request(app).post('/create_item').set('Prefer', 'wait=0').send(apple)
     expect(response.status).toBe(202)
@@ -121,7 +121,7 @@ describe('POST /stock_management with Prefer: wait', () => {
     expect(response.body).toMatchObject({ reason: 'rejected-by-database' })
   })
 
-  it('returns 202 with the usual message after the wait time', async () => {
+  it('returns 202 with the same body as without Prefer, after the wait time', async () => {
     const { app } = appUnderTest()
     const response = await request(app).post('/stock_management').set('Prefer', 'wait=0').send({ sku: 'a' })
     expect(response.status).toBe(202)

@@ -45,11 +45,11 @@ describe('Prefer', () => {
     expect(preferredWaitS(header, 30)).toBeUndefined()
   })
 
-  it('is undefined without the header', () => {
+  it('leads to no wait if the header is missing', () => {
     expect(preferredWaitS(undefined, 30)).toBeUndefined()
   })
 
-  it('is parsed in linear time', () => {
+  it('is parsed in less than 10 seconds if it has 160,000 characters', () => {
     const since = performance.now()
     preferredWaitS(`${'a;'.repeat(80_000)}"`, 30)
     preferredWaitS(`a=${' '.repeat(160_000)}"`, 30)

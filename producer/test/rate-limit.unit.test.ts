@@ -39,7 +39,7 @@ describe('the rate limit', () => {
     expect(sent('healthcheck')).toHaveLength(2)
   })
 
-  it('resets after a minute on its own clock', () => {
+  it('resets for each client a minute after the first request of that client', () => {
     let nowMs = 5_000
     const store = new MonotonicStore(() => nowMs)
     const hits = (key: string) => store.increment(key).totalHits
@@ -114,7 +114,7 @@ describe('the rate limit', () => {
     },
   )
 
-  it('counts the addresses of one IPv6 /56 network as one client', async () => {
+  it('counts the addresses of one /56 IPv6 network as one client', async () => {
     const { app } = limited({ TRUST_PROXY: '1' })
     const seen = []
     for (const address of ['2001:db8:1:100::1', '2001:db8:1:1ff::2', '2001:db8:1:100::3', '2001:db8:1:200::1'])

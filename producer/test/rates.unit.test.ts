@@ -17,7 +17,7 @@ const rates = ({ points }: { points: { accepted: number | null; left: number | n
   points.map(({ accepted, left }) => [accepted, left])
 
 describe('commands per second', () => {
-  it('are the rate of accepted commands and the rate of commands that left the queues', () => {
+  it('are computed for accepted commands and for commands that left the queues', () => {
     const measure = rateMeter()
     expect(rates(measure(response(0, 100, 0)))).toEqual([])
     expect(rates(measure(response(2, 120, 6)))).toEqual([[10, 7]])
@@ -45,7 +45,7 @@ describe('commands per second', () => {
     expect(rates(measure(response(62, 5, 0, 'three'))).at(-1)).toEqual([1, 1])
   })
 
-  it('have no line across a gap, and cover the last five minutes', () => {
+  it('have no line across a gap, and cover at most the last five minutes', () => {
     const measure = rateMeter()
     measure(response(0, 0, 0))
     measure(response(2, 2, 0))

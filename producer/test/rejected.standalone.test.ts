@@ -137,7 +137,7 @@ describe('a slow client', () => {
   })
 
   it('does not block other clients, even when there are 200 slow ones', async () => {
-    // Long enough for the other clients on a busy machine.
+    // These timeouts are long enough for the other clients on a busy machine.
     const { port } = await start({
       environment: { ...FAST, HTTP_HEADERS_TIMEOUT_MS: '5000', HTTP_REQUEST_TIMEOUT_MS: '6000' },
     })

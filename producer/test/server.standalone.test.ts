@@ -38,7 +38,7 @@ describe('listening', () => {
   })
 })
 
-describe('stopping', () => {
+describe('a server that shuts down', () => {
   it('does not wait for idle connections', async () => {
     const { server, url } = await start()
     const agent = new Agent({ keepAlive: true })

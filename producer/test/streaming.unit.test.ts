@@ -42,7 +42,7 @@ describe('a streamed list', () => {
     return socket
   }
 
-  it('requests the next page while it writes this one', async () => {
+  it('requests the next page while it writes the current one', async () => {
     let release = () => {}
     const held = new Promise<void>((resolve) => {
       release = resolve

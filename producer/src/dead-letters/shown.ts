@@ -55,7 +55,7 @@ function shownBody({ encoding, body, shortened: isShortened }: DeadLetter): stri
   return isShortened ? `${text}…` : text
 }
 
-/** `invalid 2 · duplicate-sku 1`, the most frequent first. */
+/** The counts by reason, the most frequent first: `invalid 2 · duplicate-sku 1`. */
 export function shownReasons(reasons: ReadonlyMap<string, number>): string {
   const sorted = [...reasons].filter(([, count]) => count > 0).sort(([, one], [, other]) => other - one)
   return sorted.map(([reason, count]) => `${shortened(printable(reason), 60)} ${count}`).join(' · ')

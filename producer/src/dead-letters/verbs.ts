@@ -24,7 +24,7 @@ export interface Parts {
 /** The exit codes, which `docs/dead-letters.md` lists too. */
 const CODE = { done: 0, notAll: 1, usage: 64, unavailable: 69, interrupted: 130 } as const
 
-/** A consumer processes thousands of messages in this time. Outcomes that are not reported by then count as unknown. */
+/** A redrive waits this long for outcomes. A consumer processes thousands of messages in this time. Later outcomes count as unknown. */
 const OUTCOMES_WITHIN_MS = 30_000
 
 const SHORT_BODY_BYTES = 200
@@ -94,7 +94,10 @@ async function listEach(queues: readonly string[], limit: number, parts: Parts):
 /** Maximum number of list entries that are kept in memory, so that the counts can be printed first. */
 const HELD_MAX = 1_000
 
-/** Prints the counts. If there are `HELD_MAX` entries or more, also prints entries. Resolves with the entries that are not printed yet. */
+/**
+ * Prints the counts, and resolves with the entries for the caller to print. If there are `HELD_MAX` entries or more, prints
+ * them before the counts, and resolves with an empty string.
+ */
 async function list(queue: string, limit: number, { desk, out, stopping }: Parts): Promise<string> {
   const reasons = new Map<string, number>()
   let shown = 0

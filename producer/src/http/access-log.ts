@@ -15,8 +15,8 @@ const CLIENT_LEFT = 499
 
 /**
  * Sets `X-Request-Id` on every response, logs and measures the request when it ends, and asks clients to close the
- * connection while `stopping`. `routes` are the paths used in log and metric, with `:` before a parameter; all others
- * are `unmatched`.
+ * connection once `stopping` is aborted. `routes` are the paths used in log and metric, with `:` before a parameter; all
+ * others are `unmatched`.
  */
 export function accessLog(
   { log, meter, stopping }: Pick<Service, 'log' | 'meter' | 'stopping'>,
@@ -55,15 +55,15 @@ export function accessLog(
   }
 }
 
-/** The client's address. Express determines it by TRUST_PROXY. Read before the socket closes, because a closed socket has none. */
+/** The client's address. Express determines it by TRUST_PROXY. Call this before the socket closes, because a closed socket has no address. */
 const addressOf = (request: IncomingMessage & { readonly ip?: string }): string | undefined =>
   request.ip ?? request.socket.remoteAddress
 
 const UNRESERVED = /%(2d|2e|3\d|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])/gi
 
 /**
- * As in the Python suite: several slashes at the start count as one, and letters, digits and - . _ ~ may be
- * percent-encoded (RFC 3986, 6.2.2.2).
+ * Normalises a URL as the Python suite does: several slashes at the start count as one, and letters, digits and - . _ ~
+ * may be percent-encoded (RFC 3986, 6.2.2.2).
  */
 function normalised(url: string): string {
   const oneSlash = url.startsWith('//') ? url.replace(/^\/+/, '/') : url

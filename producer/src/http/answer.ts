@@ -12,7 +12,7 @@ export function sendJson(
   const json = JSON.stringify(value)
   const length = Buffer.byteLength(json)
   response.writeHead(status, { ...headers, 'Content-Type': 'application/json', 'Content-Length': length })
-  // As a string, not bytes, because Node then writes headers and body together.
+  // Sends a string, not bytes, because Node then writes headers and body together.
   response.end(json)
 }
 

@@ -24,7 +24,7 @@ export type KeysNow = () => readonly ApiKey[] | undefined
 const clients = new WeakMap<ServerResponse, Client>()
 export const clientOf = (response: ServerResponse): Client | undefined => clients.get(response)
 
-/** Identifies the client of a request. An unknown key is rejected later, in `authorise`, so that it counts for the rate limit. */
+/** Identifies the client of a request. A request with an unknown key is rejected later, in `authorise`, so that the rate limit counts it. */
 export function authenticate(keysNow: KeysNow): Step {
   return (request, response) => {
     const keys = keysNow()

@@ -1,4 +1,5 @@
-// The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): parses it, and rejects a request whose key is in flight.
+// The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): parses it, and rejects a request while another one
+// with the same key is in flight.
 import type { IncomingHttpHeaders } from 'node:http'
 import { Problem } from './problem.ts'
 

@@ -17,7 +17,7 @@ const COST_OF_WAIT_BYTES = 6_144
 /** Memory per byte of a page: the page is copied when it arrives, then parsed, and V8 frees the copies late. */
 const COST_OF_PAGE_BYTE = 6
 
-/** `…MaxEach` is the limit for one client: half of the total, so that no client can use all of it. */
+/** `…MaxEach` is the limit for one client: half of what fits into memory, so that no client can use all of it. */
 export interface Limits {
   readonly connectionsMax: number
   readonly connectionsMaxEach: number

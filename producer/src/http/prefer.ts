@@ -21,7 +21,7 @@ export function preferredWaitS(header: string | string[] | undefined, maxS: numb
   return undefined
 }
 
-/** Splits at `separator` outside quoted strings. One pass, because the client controls the text. */
+/** Splits at `separator` outside quoted strings. Reads the text once, in linear time, because the client controls its length. */
 function splitOutsideQuotes(text: string, separator: string): string[] {
   const parts: string[] = []
   let quoted = false

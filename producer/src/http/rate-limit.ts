@@ -36,7 +36,10 @@ export class MonotonicStore implements Store {
     this.#windows.delete(key)
   }
 
-  /** The oldest windows end first, because all have the same length. */
+  /**
+   * Starts a window for a client. Drops windows that have ended, and the oldest one if there are too many. The oldest windows
+   * end first, because all have the same length.
+   */
   #begin(key: string, now: number): { hits: number; readonly endsAtMs: number } {
     this.#windows.delete(key)
     for (const [oldest, { endsAtMs }] of this.#windows) {
@@ -61,7 +64,7 @@ export function limitRate(perMinute: number): RequestHandler {
     legacyHeaders: false,
     identifier: 'per-client',
     store: new MonotonicStore(),
-    // Requests with an invalid key count for the address. An IPv6 network /56 counts as one address, because it belongs to one customer.
+    // A request without a valid key counts for its address. A /56 IPv6 network counts as one address, because it usually belongs to one customer.
     keyGenerator: (request, response) => {
       const client = clientOf(response)
       return client === undefined ? `address ${ipKeyGenerator(request.ip ?? '')}` : `key ${client.name}`

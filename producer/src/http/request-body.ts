@@ -14,7 +14,7 @@ interface Exchange {
 
 /**
  * Reads the body and returns it as parsed by `schema`.
- * @throws Problem 400 (not JSON, or not valid: names every fault), 413 (over `maxBytes`), 415 (not JSON by its headers)
+ * @throws Problem 400 (incomplete, not JSON, or not valid, with every fault), 413 (over `maxBytes`), 415 (compressed, or not JSON by its headers)
  */
 export async function readBody<Body>(exchange: Exchange, schema: z.ZodType<Body>, maxBytes: number): Promise<Body> {
   mustBeJson(exchange.request)
@@ -40,10 +40,10 @@ function mustBeJson({ headers }: IncomingMessage): void {
 }
 
 function bytesOf({ request, response }: Exchange, maxBytes: number): Promise<Buffer> {
-  // Created only when needed, because an error's stack trace costs more than reading the body.
+  // The error is created only when needed, because an error's stack trace costs more than reading the body.
   const tooLarge = () => new Problem(413, 'too-large', `The body may have at most ${maxBytes} bytes.`)
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.reject(tooLarge())
-  // Sent only now, so that a client that is rejected earlier does not send the body.
+  // Sends 100 Continue only now, so that a client that is rejected earlier does not send its body.
   if (request.headers.expect !== undefined) response.writeContinue()
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []

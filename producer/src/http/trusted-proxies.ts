@@ -6,7 +6,7 @@ import { z } from 'zod'
 const HOPS = /^[1-9]$/
 const NAMED = new Set(['loopback', 'linklocal', 'uniquelocal'])
 
-/** A list of addresses and networks, or a number of proxies. It cannot include all addresses, because every client can send the header. */
+/** A list of addresses and networks, or a number of proxies. It cannot include all addresses, because any client can send X-Forwarded-For. */
 export const trustedProxies = z.string().transform((text, context): number | readonly string[] => {
   if (HOPS.test(text)) return Number(text)
   const proxies = text.split(',').map((each) => each.trim())

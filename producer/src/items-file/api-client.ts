@@ -29,7 +29,7 @@ export interface ApiClient {
   close(): Promise<void>
 }
 
-/** Longer than the maximum time for which the API waits for an outcome. */
+/** Time without data after which a request fails. By default, the API responds within 30 seconds. */
 const SILENCE_MAX_MS = 45_000
 
 /** Sends at most `connections` requests at once. Further requests wait. */

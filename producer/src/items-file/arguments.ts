@@ -54,8 +54,8 @@ export interface ExportRequest {
 }
 
 /**
- * Undefined for `--help`.
- * @throws Stopped
+ * Parses the command line of `import`. Returns undefined for `--help`.
+ * @throws Stopped when an argument is wrong
  */
 export function parseImportArguments(args: readonly string[]): ImportRequest | undefined {
   const options = {
@@ -90,8 +90,8 @@ export function parseImportArguments(args: readonly string[]): ImportRequest | u
 }
 
 /**
- * Undefined for `--help`.
- * @throws Stopped
+ * Parses the command line of `export`. Returns undefined for `--help`.
+ * @throws Stopped when an argument is wrong
  */
 export function parseExportArguments(args: readonly string[]): ExportRequest | undefined {
   const options = {

@@ -111,7 +111,10 @@ async function dialectOf(chunks: AsyncIterable<Buffer>) {
   }
 }
 
-/** Undefined if the first line is not complete: a carriage return at the end of `bytes` may be half of a line end. */
+/**
+ * Where the first line ends, and where the next one starts. Undefined if the first line is not complete: a carriage return
+ * at the end of `bytes` may be half of a line end.
+ */
 function lineEnd(bytes: Buffer): { readonly at: number; readonly next: number } | undefined {
   const at = bytes.findIndex((byte) => byte === CARRIAGE_RETURN || byte === LINE_FEED)
   if (at < 0 || (bytes[at] === CARRIAGE_RETURN && at + 1 === bytes.length)) return undefined
@@ -192,7 +195,7 @@ function cellIn(characters: string): Cell {
 
 class RecordTooLong extends Error {}
 
-/** A cell that begins with a quote is either malformed, or text in quotes, written as """text""". */
+/** Whether the quotes of a record are valid. A cell that begins with a quote is either malformed, or text in quotes, written as """text""". */
 function isWellFormed(raw: string, delimiter: string): boolean {
   try {
     parseWhole(raw, { delimiter, record_delimiter: ['\r\n', '\n', '\r'], relax_column_count: true })

@@ -92,7 +92,7 @@ interface Parts {
   readonly rejected: RejectedFile
 }
 
-/** Each lane handles one row after the other, so at most `concurrency` rows are in memory. */
+/** Imports the rows in parallel lanes. Each lane handles one row after the other, so at most `concurrency` rows are in memory. */
 async function importRows(reader: RowReader, { request, settings, stopping, tally, rejected }: Parts): Promise<void> {
   const ending = new AbortController()
   const leaving = new AbortController()

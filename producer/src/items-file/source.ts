@@ -11,8 +11,8 @@ export interface Source {
 }
 
 /**
- * `-` is the standard input.
- * @throws Stopped
+ * Opens the file. `-` is the standard input.
+ * @throws Stopped when the file cannot be read
  */
 export async function openSource(file: string, input: () => Readable): Promise<Source> {
   if (file === '-') return sourceOf(input(), undefined)

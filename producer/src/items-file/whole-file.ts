@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path'
 import { CODE, Stopped } from './exit-codes.ts'
 
 /**
- * Calls `work` with a function that appends text. If `work` throws, no file is left.
+ * Calls `work` with a function that appends text. If `work` throws, no new file is left.
  * @throws Stopped when the file exists and may not be replaced, or cannot be written
  */
 export async function writeWhole(

@@ -1,4 +1,4 @@
-// The query parameters of GET /order_processing: filters, and the requested part of the list.
+// The query parameters of GET /order_processing and GET /movements: filters, and the requested part of the list.
 import { heldLabel, heldSku, PAGE_MAX_ITEMS, soughtText } from '@ims/messaging'
 import { z } from 'zod'
 import { Problem } from '../http/problem.ts'
@@ -46,7 +46,7 @@ export function wantedBy(query: unknown): Wanted {
 /** Default page size of movements. */
 const MOVEMENTS_LIMIT = 100
 
-/** The same for GET /movements, which always returns one page. */
+/** Reads the parameters of GET /movements, which always returns one page. */
 export function movementsWantedBy(query: unknown): { sku: string | undefined; after: number; limit: number } {
   const { sku, after, limit = MOVEMENTS_LIMIT } = wantedBy(query)
   return { sku, after, limit }

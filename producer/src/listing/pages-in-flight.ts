@@ -45,7 +45,7 @@ export class PagesInFlight {
   }
 
   /**
-   * Waits until the page fits, then calls `ask` with the remaining milliseconds.
+   * Waits until the page fits into the memory, then calls `ask` with the remaining milliseconds.
    * @throws OutcomeUnknown when `left` aborts first, Problem 503 when the page does not fit in time, and any error of `ask`
    */
   async ask(
@@ -68,7 +68,7 @@ export class PagesInFlight {
     } finally {
       this.#queries -= 1
       this.#items -= items
-      // Deferred, so that the caller can call `hold` first.
+      // The next page starts later, so that the caller can call `hold` for this one first.
       if (this.#waiting.size > 0) setImmediate(() => this.#next())
     }
   }

@@ -27,7 +27,7 @@ export async function streamPages(
   for (let page = first; ; ) {
     const following = page.next === LAST_PAGE ? undefined : ask(page.next, growth)
     let hasArrived = false
-    // This promise is also awaited below, when the client has received the current page.
+    // Ignores a rejection here, because the promise is also awaited below, when the client has received the current page.
     following?.then(
       () => {
         hasArrived = true

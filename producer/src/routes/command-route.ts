@@ -38,7 +38,7 @@ export function commandRoute<Body, Result>(
     const key = idempotencyKey(request.headers)
     const body = await readBody({ request, response }, command.body, config.bodyMaxBytes)
     const waitS = waitOf(request, response)
-    // Not awaited here, because this frame would then stay in memory until the confirm.
+    // `send` is not awaited here, because this frame would then stay in memory until the broker confirms the message.
     if (key === undefined) return send(body, waitS, response)
     // Derived from the name of the API key, because the key itself changes when it is rotated.
     const messageId = derivedMessageId(command.queue, clientOf(response)?.name ?? '', key)

@@ -85,7 +85,7 @@ export function listRoute({ desk }: RouteParts): RequestHandler {
   }
 }
 
-/** All dead letters with this id. There is one, unless a consumer crashed just after it had dead-lettered the message. */
+/** All dead letters with this id. There is only one, unless a consumer crashed just after it had dead-lettered the message. */
 export function oneRoute({ desk }: RouteParts): RequestHandler {
   return async (request, response) => {
     const { id } = parameters.parse(request.params)

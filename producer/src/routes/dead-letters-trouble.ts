@@ -13,7 +13,10 @@ interface Counts {
   readonly outcomes?: object
 }
 
-/** Returns other errors unchanged. The broker's message may contain names of hosts and users, so the client does not get it. */
+/**
+ * Converts a DeadLettersUnavailable or URIError to a problem, and returns other errors unchanged. The problem leaves out the
+ * broker's message, which may contain names of hosts and users.
+ */
 export function troubleAsProblem(error: unknown, counts: Counts = {}): unknown {
   if (error instanceof URIError) return new Problem(404, 'not-found', 'The path is not properly percent-encoded.')
   if (!(error instanceof DeadLettersUnavailable)) return error

@@ -27,7 +27,7 @@ export const deadLetterChoice = z
   })
 
 /**
- * `redrive` or `discard` of the selection in the body: `{"all":true}`, `{"ids":[…]}` or `{"reason":"…"}`, with `most` and `dryRun`.
+ * Redrives or discards the selection in the body: `{"all":true}`, `{"ids":[…]}` or `{"reason":"…"}`, with `most` and `dryRun`.
  * A redrive with `Prefer: wait` waits for the outcomes.
  */
 export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): RequestHandler {

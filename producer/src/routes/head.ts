@@ -3,7 +3,10 @@ import { NotAccepted } from '@ims/messaging'
 import type { Request, RequestHandler } from 'express'
 import type { Dependencies } from '../dependencies.ts'
 
-/** By default, Express runs the handler of GET, which sends a message. `check` throws the errors that GET throws before it sends the message. */
+/**
+ * The handler of HEAD. Without it, Express would run the handler of GET, which sends a message. `check` throws the errors
+ * that GET throws before it sends the message.
+ */
 export function headRoute(
   { broker }: Pick<Dependencies, 'broker'>,
   check: (request: Request) => void = () => {},

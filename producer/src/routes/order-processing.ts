@@ -12,7 +12,7 @@ import { overLimit, PagesInFlight } from '../listing/pages-in-flight.ts'
 import { shareNext } from '../listing/share-next.ts'
 import { streamPages } from '../listing/stream-pages.ts'
 
-/** Lists with at most this many items have their own memory, so that large pages of other clients do not delay them. */
+/** Lists with at most this many items use a separate part of the memory for pages, so that large pages of other clients do not delay them. */
 const FEW_ITEMS = 100
 const PART_FOR_FEW = 1 / 8
 
@@ -58,7 +58,7 @@ export function orderProcessingRoute({
     }
     if (!pages.hasRoomFor(items)) throw overLimit()
     response.once('close', () => [...held.keys()].forEach(taken))
-    // Requested before any header is sent, so that the status can still report a failure.
+    // The first page is requested before any header is sent, so that the status can still report a failure.
     const first = await ask(wanted.after, 1).catch(nothingChanged)
     response.setHeader('Content-Type', 'application/json')
     if (wanted.limit === undefined && first.next !== LAST_PAGE) return await streamPages(response, first, ask, taken)

@@ -5,7 +5,7 @@ import type { Dependencies } from '../dependencies.ts'
 import { sendJson } from '../http/answer.ts'
 import type { Handler } from '../http/step.ts'
 
-/** All clients get the same response for this time, so the broker is asked at most once. */
+/** The response is cached for this time, so that the broker gets at most one query in it, however many clients ask. */
 const CACHED_MS = 1_000
 const COMMAND_QUEUES = contracts.filter(({ kind }) => kind === 'command').map(({ queue }) => queue)
 

@@ -45,7 +45,7 @@ export function changed(values = {}) {
 
 export const hasKey = () => sessionStorage.getItem(KEY) !== null
 
-/** Stores the key for this tab, and reloads all data. */
+/** Stores the key for this tab, or removes it if `key` is empty. Reloads all data. */
 export function useKey(key) {
   if (key === '') sessionStorage.removeItem(KEY)
   else sessionStorage.setItem(KEY, key)
@@ -159,7 +159,7 @@ function keep(command) {
 
 /**
  * Sends a command and returns it with its outcome. A command that is sent again has the same key, so it is applied once.
- * The command is stored before it is sent, because the user can close the tab in between.
+ * The command is stored before it is sent, because the user can close the tab before the response.
  */
 export async function send(command) {
   const sent = { at: new Date().toISOString(), key: randomHex(), ...command }

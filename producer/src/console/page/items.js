@@ -25,7 +25,7 @@ const COLUMNS = [
 const numbers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 4 })
 const money = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 })
 
-/** Removes a sku from the list on the screen. The tab replaces this function when it is opened again. */
+/** Removes a sku from the list on the screen. The tab sets this at each rendering, because it can be reopened before a deletion is sent. */
 let dropShown = () => {}
 
 export function Items() {
@@ -54,7 +54,7 @@ export function Items() {
     search(words)
     box.current.select()
   }
-  // The API lists items in the order of creation. A sorted part of the list would look like the start of the sorted list.
+  // The API lists items in the order of creation. Only the whole list is sorted: a sorted part would look like the start of the sorted list.
   const isWhole = list.next === undefined
   const sorted = useMemo(() => sortedBy(list.items, isWhole ? sort : undefined), [list.items, sort, isWhole])
   const value = useMemo(

@@ -8,7 +8,7 @@ const clock = (second) =>
 
 /** Creates a line plot in `element`, in the colour of its text. `draw` takes times in seconds, and values. */
 export function plotIn(element) {
-  // Read at each drawing, because the user can switch between the light and the dark theme.
+  // The colours are read at each drawing, because the user can switch between the light and the dark theme.
   const colour = () => getComputedStyle(element).color
   const quiet = () => getComputedStyle(element.parentElement).color
   const axis = { stroke: quiet, grid: { stroke: quiet, width: 0.2 }, ticks: { show: false } }
