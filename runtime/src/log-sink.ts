@@ -32,7 +32,7 @@ export class LogSink {
     this.#maxBytes = maxBytes
   }
 
-  /** Writes `bytes` after all buffered lines. `lines` is the number of lines in `bytes`. */
+  /** Writes `bytes` after all buffered lines, buffers them, or drops them if the buffer is full. `lines` is their number of lines. */
   push(bytes: Buffer, lines: number): void {
     if (this.#waiting.length > 0) this.drain()
     if (!this.#hasRoomFor(bytes)) {
