@@ -14,7 +14,7 @@ export interface Connections {
    * failed on a row, or lost to another transaction. Otherwise it is destroyed, which rolls back an open transaction.
    */
   lend<T>(work: (lent: Lent) => Promise<T>): Promise<T>
-  /** Like `lend`, but on a separate connection to the same server. Checks and messages do not compete for connections. */
+  /** Like `lend`, but on a separate connection to the same server, so that checks and messages do not compete for connections. */
   lendForCheck<T>(work: (lent: Lent) => Promise<T>): Promise<T>
   /** The server in use, as `host:port`. */
   readonly address: string

@@ -79,7 +79,7 @@ describe('a service process', () => {
     expect(await (await askAdmin(fixture, '/metrics')).text()).toContain('ims_ready{service="fixture"} 0')
   })
 
-  it.each(['SIGTERM', 'SIGINT'] as const)('closes resources in reverse order on %s and exits with 0', async (signal) => {
+  it.each(['SIGTERM', 'SIGINT'] as const)('closes resources in reverse order on %s, exits with 0', async (signal) => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'runs' })
     await fixture.line('ready')
     fixture.signal(signal)
