@@ -19,7 +19,7 @@ export async function adjustStock(database: Database, commands: readonly Adjust[
   return await database.transaction((sql) => adjustHalving(sql, commands))
 }
 
-/** Splits a failing batch in halves until each refused change is alone. Applies the first half before the second. */
+/** Splits a failing batch in halves until each refused change is in a batch of its own. Applies the first half before the second. */
 async function adjustHalving(sql: Sql, commands: readonly Adjust[]): Promise<readonly AdjustOutcome[]> {
   await sql('SAVEPOINT changes')
   try {

@@ -97,7 +97,7 @@ async function referencesToId(sql: Sql, columns: ReadonlyMap<string, { data: str
   )
 }
 
-/** Neither MySQL nor MariaDB can change the collation of a column on either side of a foreign key. */
+/** Finds foreign keys on columns whose collation must change. Neither MySQL nor MariaDB can change it on either side of a key. */
 async function keysOfText(sql: Sql, collation: string): Promise<string[]> {
   const joined = (column: string, mine: 'referenced_' | '') =>
     `SELECT CONCAT(k.table_schema, '.', k.table_name, '.', k.column_name) AS \`table\`
@@ -117,7 +117,7 @@ async function keysOfText(sql: Sql, collation: string): Promise<string[]> {
   )
 }
 
-/** In a partitioned table, every unique key must contain the partitioning columns. */
+/** Finds partitions if the unique key on sku must be added. In a partitioned table, it would have to contain the partitioning columns. */
 async function partitions(sql: Sql, table: Table): Promise<string[]> {
   if (hasUniqueSku(table)) return []
   const found = z.array(z.unknown()).parse(

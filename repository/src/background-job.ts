@@ -1,7 +1,7 @@
 // A job that repeats in the background until it is closed or the service shuts down.
 
 export interface BackgroundJob {
-  /** Resolves after the current round has ended. */
+  /** Stops the job. Resolves after the current round has ended. */
   close(): Promise<void>
 }
 

@@ -11,10 +11,11 @@ export interface Connections {
   /**
    * Lends a connection to `work`. Rejects with DatabaseError, which is transient if no connection is available in time.
    * The connection is reused only if the server's last response says that no transaction is open, and `work` succeeded,
-   * failed on a row, or lost to another transaction. Otherwise it is destroyed, which rolls back an open transaction.
+   * failed because of a row, or was rolled back in favour of another transaction. Otherwise it is destroyed, which rolls
+   * back an open transaction.
    */
   lend<T>(work: (lent: Lent) => Promise<T>): Promise<T>
-  /** Like `lend`, but on a separate connection to the same server. Checks and messages do not compete for connections. */
+  /** Like `lend`, but on a separate connection to the same server, so that checks and messages do not compete for connections. */
   lendForCheck<T>(work: (lent: Lent) => Promise<T>): Promise<T>
   /** The server in use, as `host:port`. */
   readonly address: string

@@ -29,7 +29,7 @@ export interface Command<Body> {
   readonly body: Body
 }
 
-/** Reasons for refusal that are recorded, so that a redelivery gets the same outcome. */
+/** Reasons to refuse an item that are recorded, so that a redelivery gets the same outcome. */
 export const REFUSALS = ['duplicate-sku', 'rejected-by-database'] as const
 
 export type CreateOutcome =
@@ -40,7 +40,7 @@ export type DeleteOutcome =
   | { kind: 'deleted' | 'unknown-sku'; repeated: boolean }
   | { kind: 'rejected-by-database' | 'message-id-reused'; error: string }
 
-/** Reasons to refuse a change of stock. */
+/** Reasons to refuse a change of stock that are recorded in the same way. */
 export const ADJUSTMENT_REFUSALS = [
   'unknown-sku',
   'insufficient-stock',
@@ -115,23 +115,24 @@ export type MovementsRequest = Pick<PageRequest, 'after' | 'limit' | 'sku'>
 
 export interface Inventory {
   /**
-   * Stores items, each message once. Returns one outcome for each command, in order. Rejects with DatabaseError. If only
-   * the response to the COMMIT was lost, the items are stored anyway: call `create` again with the same commands.
+   * Stores items. Applies each message only once. Returns one outcome for each command, in order. Rejects with
+   * DatabaseError. If only the response to the COMMIT was lost, the items are stored anyway: call `create` again with the
+   * same commands.
    */
   create(commands: readonly Command<NewItem>[]): Promise<readonly CreateOutcome[]>
   /**
-   * Deletes items by sku, each message once. Returns one outcome for each command, in order. A null sku means all items
-   * without a sku, which only the Python suite could store. Rejects like `create`.
+   * Deletes items by sku. Applies each message only once. Returns one outcome for each command, in order. A null sku means
+   * all items without a sku, which only the Python suite could store. Rejects like `create`.
    */
   delete(commands: readonly Command<{ readonly sku: string | null }>[]): Promise<readonly DeleteOutcome[]>
   /**
-   * Adds to quantities, each message once and in order. Returns one outcome for each command, in order, and stores a
-   * movement for each applied change. Rejects like `create`.
+   * Adds to quantities. Applies each message only once, and the messages in order. Returns one outcome for each command, in
+   * order, and stores a movement for each applied change. Rejects like `create`.
    */
   adjust(commands: readonly Command<Adjustment>[]): Promise<readonly AdjustOutcome[]>
-  /** Returns one page of movements in id order. Works like `page`. */
+  /** Returns one page of movements in id order. `next` works as in `page`. */
   movements(request: MovementsRequest): Promise<{ movements: Movement[]; next: number }>
-  /** Returns what is recorded about each of these messages, oldest first. */
+  /** Returns what is recorded about each of these messages, in the same order. The outcomes of one message are sorted by time, oldest first. */
   recorded(messageIds: readonly string[]): Promise<Recorded[]>
   /** Returns one page of items in id order. `next` is the `after` of the next page, or 0 on the last page. */
   page(request: PageRequest): Promise<{ items: StockItem[]; next: number }>

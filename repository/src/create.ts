@@ -42,7 +42,7 @@ export function creatorIn(database: Database): (commands: readonly Create[]) => 
   }
 }
 
-/** Resolves with undefined, and stores nothing, when a row is refused. */
+/** Inserts the items without a lookup. Resolves with undefined, and stores nothing, when a row is refused. */
 async function insertAtOnce(
   database: Database,
   commands: readonly Create[],
@@ -62,7 +62,7 @@ async function insertAtOnce(
 
 /** Uses two statements for any number of items. Rejects when a row is refused; the caller must then roll back. */
 async function insert(sql: Sql, commands: readonly Create[]): Promise<void> {
-  // Send one after the other: a deadlock ends the transaction, and a statement that was already sent would then commit by itself.
+  // Sends the statements one after the other: a deadlock ends the transaction, and a statement that was already sent would then commit by itself.
   await recordApplied(sql, QUEUE, commands, CREATED)
   const rows = commands.map(({ body: { sku, name, label, price, quantity } }) => [sku, name, label, price, quantity])
   try {
@@ -75,8 +75,8 @@ async function insert(sql: Sql, commands: readonly Create[]): Promise<void> {
 }
 
 /**
- * Whether the inventory has this id. The error alone does not show it: MariaDB does not report the table of a key, and
- * the key may be in another table that a trigger writes to.
+ * Whether the inventory has this id. The error about a duplicate id does not show it: MariaDB does not report the table of
+ * a key, and the key may be in another table that a trigger writes to.
  */
 async function isIdTaken(sql: Sql, id: string | undefined): Promise<boolean> {
   if (id === undefined) return false
@@ -131,11 +131,14 @@ const bySku = ({ command: a }: Placed, { command: b }: Placed): number => (a.bod
 
 interface Settling {
   readonly settle: (placed: Placed, outcome: CreateOutcome) => void
-  /** A duplicate that was stored after the lookup restarts the transaction. Another lookup is faster than halving and holds no locks. */
+  /**
+   * Whether a duplicate that was stored after the lookup restarts the transaction. Another lookup is faster than halving
+   * and holds no locks.
+   */
   readonly mayLookUpAgain: boolean
 }
 
-/** Splits a failing batch in halves until each refused row is alone. */
+/** Splits a failing batch in halves until each refused row is in a batch of its own. */
 async function insertHalving(sql: Sql, placed: readonly Placed[], settling: Settling): Promise<void> {
   if (placed.length === 0) return
   await sql('SAVEPOINT items')

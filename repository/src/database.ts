@@ -108,7 +108,7 @@ class MysqlDatabase implements Database {
         )
       } catch (error) {
         if (meaningOf(error) !== 'again') throw error
-        // Do not wait again after a lock wait timeout: the rows of the other messages of the batch may be free.
+        // Does not wait again after a lock wait timeout, so that the caller can run the other messages, whose rows may be free.
         const isHeld = errnoOf(error) === LOCK_WAIT_TIMEOUT
         if (attempt < ATTEMPTS_MAX && !isHeld) {
           // A random pause, so that the two transactions of a deadlock do not collide again.

@@ -57,7 +57,7 @@ async function deleteBatch(sql: Sql, commands: readonly Delete[], looksUp: boole
   return outcomes
 }
 
-/** The fingerprint of the first message of the batch with each id. */
+/** For each message id, the fingerprint of the first message of the batch with this id. */
 function firstBodies(commands: readonly Delete[]): Map<string, string> {
   const bodies = new Map<string, string>()
   for (const { messageId, fingerprint } of commands.filter(hasId))

@@ -37,7 +37,7 @@ const EXPLAINED = {
   DELETE: (table: string) => `EXPLAIN DELETE FROM ${table} WHERE 1 = 0`,
 }
 
-/** Examines each server of `config`. Never rejects. */
+/** Examines each server of `config`, and resolves with the findings. Never rejects. */
 export async function examineDatabase(config: MysqlConfig, question: DatabaseQuestion): Promise<Finding[]> {
   const findings: Finding[] = []
   for (const server of config.servers) {

@@ -109,7 +109,7 @@ export function meaningOf(error: unknown): Meaning {
     if (error instanceof DatabaseError && error.transient) return 'transient'
     if (TRANSIENT.has(answer.errno)) return 'transient'
     if (!ROW.has(answer.errno) && answer.sqlState !== SIGNALED) return 'unknown'
-    // Only this message names the column without quoting data. Others quote the row, or come from a trigger.
+    // Only the message of OUT_OF_RANGE names the column without quoting data. Others quote the row, or come from a trigger.
     return answer.errno === OUT_OF_RANGE && COLUMN_ID.test(sentenceOf(cause)) ? 'transient' : 'row'
   }
   const code = codeError.safeParse(cause).data?.code

@@ -44,7 +44,10 @@ export class Verdicts {
     this.#queue = queue
   }
 
-  /** Does not read the inbox. If a message has an entry, `record` throws RunAgain. A redriven message must be looked up: its key is new. */
+  /**
+   * Does not read the inbox. If a message has an entry, `record` throws RunAgain. Not for redriven messages: their earlier
+   * outcomes have other keys, so `record` would not notice them.
+   */
   static none(queue: string): Verdicts {
     return new Verdicts(queue)
   }

@@ -45,7 +45,7 @@ const locked = z.tuple([z.object({ locked: z.union([z.number(), z.string()]).nul
  * the tables, normally before anything is changed; otherwise with DatabaseError.
  */
 export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied: string[] }> {
-  // Lock and DDL share a connection. If it is lost, the lock is released and no DDL continues without it.
+  // Lock and DDL share a connection. If it is lost, the lock is released, and no DDL continues without the lock.
   const { source, runner } = await connected(config, log)
   try {
     await lock(runner, config, log)

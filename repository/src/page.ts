@@ -9,7 +9,7 @@ interface Row {
   readonly name: string | null
   readonly label: string | null
   readonly price: string | number | null
-  /** Text beyond JavaScript's range, because an operator may have made the column BIGINT. */
+  /** Text if the number is beyond JavaScript's range, because an operator may have made the column BIGINT. */
   readonly quantity: string | number | null
 }
 

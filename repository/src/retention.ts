@@ -65,7 +65,10 @@ const OLD = 'applied_at < UTC_TIMESTAMP(3) - INTERVAL ? DAY'
 const counted = z.tuple([z.object({ found: z.coerce.number() })])
 const header = z.object({ affectedRows: z.int() })
 
-/** Uses the database's clock, in UTC. Needs no transaction, because only one of the two statements writes. */
+/**
+ * Deletes one batch, and resolves with its size. Uses the database's clock, in UTC. Needs no transaction, because only one
+ * of the two statements writes.
+ */
 async function removeBatch(database: Needs, days: number): Promise<number> {
   return await database.use(async (sql) => {
     // Count first, without locks: a DELETE whose LIMIT exceeds the matching rows also locks the next row, which may

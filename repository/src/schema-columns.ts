@@ -14,7 +14,10 @@ const MYSQL_PRECISION_MAX = 65
 
 const nullness = ({ nullable }: Column) => (nullable ? 'NULL' : 'NOT NULL')
 
-/** An operator may have made it BIGINT or UNSIGNED. A narrower type becomes INT, which the Python suite creates. */
+/**
+ * A column `id`. An operator may have made it BIGINT or UNSIGNED. A narrower type becomes INT, which the Python suite
+ * creates, or BIGINT UNSIGNED if it is unsigned.
+ */
 export function identity(): Wanted {
   const as = 'INT or BIGINT, AUTO_INCREMENT'
   return {

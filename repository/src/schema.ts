@@ -20,8 +20,8 @@ interface WantedTable {
 }
 
 /**
- * A wider column is accepted: the services never store more than fits here, narrowing could lose data, and the next
- * version may have widened it while this one still runs.
+ * The required schema. A wider column is accepted: the services never store more than fits here, narrowing could lose
+ * data, and the next version may have widened it while this one still runs.
  */
 const WANTED: Readonly<Record<TableName, WantedTable>> = {
   inventory: {

@@ -11,7 +11,7 @@ import { serviceUnderTest } from './service.ts'
 
 const ids = z.tuple([z.object({ id: z.coerce.number() })])
 
-describe('a table with rows of the Python suite', () => {
+describe('the inventory in a table with rows of the Python suite', () => {
   let mysql: MysqlUnderTest
   let database: Database
   let inventory: Inventory

@@ -357,7 +357,7 @@ describe('migrate on an existing table', () => {
     expect(await mysql.sql("SELECT price FROM inventory WHERE sku = 'third'")).toEqual([{ price: '3.3333' }])
   })
 
-  it('corrects a wrong schema that a starting service has logged and is waiting for', async () => {
+  it('corrects a wrong schema that a starting service has reported, and the service then starts', async () => {
     await run()
     await mysql.sql('ALTER TABLE inventory DROP INDEX sku, ADD KEY sku (sku)')
     await mysql.sql('ALTER TABLE inbox MODIFY message_id VARBINARY(36)')

@@ -46,7 +46,7 @@ describe('a background job', () => {
     await closed
   })
 
-  it('closes when it is disabled', async () => {
+  it('can be closed when it is disabled', async () => {
     await expect(disabledJob.close()).resolves.toBeUndefined()
   })
 })

@@ -29,7 +29,7 @@ export function deletion(sku: string, extra: Extra = {}): Command<{ sku: string 
   }
 }
 
-/** A command to change the quantity of `k1`. */
+/** A command to change the quantity of an item, by default `k1`. */
 export function adjustment(body: Partial<Adjustment>, extra: Extra = {}): Command<Adjustment> {
   const wanted = { sku: 'k1', change: -1, reason: 'sold', ...body }
   return {
@@ -42,5 +42,5 @@ export function adjustment(body: Partial<Adjustment>, extra: Extra = {}): Comman
   }
 }
 
-/** The fingerprint of a body, computed like in messaging. */
+/** The fingerprint of a body, computed as in messaging. */
 const fingerprintOf = (body: unknown): string => hash('sha256', JSON.stringify(body), 'hex').slice(0, 32)

@@ -52,7 +52,7 @@ describe('openDatabase', () => {
     await proxy.close()
   })
 
-  it('reports that it is ready while all its connections are in use', async () => {
+  it('opens a database that reports that it is ready while all its connections are in use', async () => {
     await migrate(mysql.config, serviceUnderTest().log)
     const database = await openDatabase(
       { ...mysql.config, poolSize: 1, acquireTimeoutMs: 500, statementTimeoutMs: 20_000 },

@@ -38,13 +38,13 @@ const inventory = () =>
   })
 const inboxReads = () => sent.splice(0).filter((statement) => /^SELECT .* FROM inbox/.test(statement)).length
 
-it('does not read the inbox for new messages', async () => {
+it('a batch of deletes does not read the inbox for new messages', async () => {
   const items = inventory()
   await items.delete([deletion('a', { messageId: 'new-1' }), deletion('b', { messageId: 'new-2' })])
   expect(inboxReads()).toBe(0)
 })
 
-it('reads the inbox once for a redelivered or a redriven message', async () => {
+it('a batch of deletes reads the inbox once for a redelivered or a redriven message', async () => {
   const items = inventory()
   await items.delete([deletion('a', { messageId: 'again', redelivered: true })])
   expect(inboxReads()).toBe(1)
@@ -52,7 +52,7 @@ it('reads the inbox once for a redelivered or a redriven message', async () => {
   expect(inboxReads()).toBe(1)
 })
 
-it('runs only the first of several batches with repeated messages twice', async () => {
+it('only the first of several batches with repeated messages runs twice', async () => {
   const items = inventory()
   const commands = [deletion('a', { messageId: 'repeated' })]
   await items.delete(commands)

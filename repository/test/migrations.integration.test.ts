@@ -225,7 +225,7 @@ describe('migrate', () => {
   }
   const PAGE = `SELECT id, sku, name, label, price, quantity FROM inventory WHERE id > ? AND label = ? ORDER BY id LIMIT ?`
 
-  it('reads a page of one label from the index, without a sort or a scan of the whole table', async () => {
+  it('adds an index from which a page of one label is read, without a sort or a scan of the whole table', async () => {
     await migrate(mysql.config, service.log)
     for (let from = 0; from < 40_000; from += 5_000) {
       const rows = Array.from({ length: 5_000 }, (_, n) => [`s${from + n}`, 'n', `label${n % 10}`, 1, 1])

@@ -69,7 +69,7 @@ describe('the retention of the inbox', () => {
     return Number(ms)
   }
 
-  it('deletes older rows, to the minute, and keeps younger ones', async () => {
+  it('deletes rows older than 30 days, to the minute, and keeps younger ones', async () => {
     await rows(3, '31 DAY')
     await rows(2, '43201 MINUTE')
     await rows(4, '43199 MINUTE')
@@ -91,7 +91,7 @@ describe('the retention of the inbox', () => {
     expect(await left()).toBe(3)
   })
 
-  it('deletes many batches from two replicas at the same time, and counts each row once', async () => {
+  it('deletes in many batches from two replicas at the same time, and counts each row once', async () => {
     await rows(6_000, '40 DAY')
     await rows(50, '2 DAY')
     start()
@@ -114,7 +114,7 @@ describe('the retention of the inbox', () => {
     expect(plan).toContain('"key":"applied_at"')
   })
 
-  it('blocks neither creates nor deletes, and keeps their inbox rows', async () => {
+  it('makes creates and deletes wait for less than 300 ms in total, and keeps their inbox rows', async () => {
     await rows(10_000, '40 DAY')
     const inventory = inventoryIn(database)
     start()
@@ -154,7 +154,7 @@ describe('the retention of the inbox', () => {
     expect(service.lines).toEqual(['removed old rows of the inbox'])
   })
 
-  it('sends nothing while the database is not ready, logs a failed deletion, and continues afterwards', async () => {
+  it('sends no statement while the database is not ready, logs a failed deletion, and continues afterwards', async () => {
     await rows(3, '40 DAY')
     let trouble: 'not ready' | 'failing' | undefined = 'not ready'
     let statements = 0

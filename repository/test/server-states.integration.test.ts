@@ -13,7 +13,7 @@ import { serviceUnderTest } from './service.ts'
 const USER = 'states'
 const PASSWORD = 'states-of-the-account'
 
-describe('a state of the server', () => {
+describe('the state of the database', () => {
   let mysql: MysqlUnderTest
   let root: Servers['mysql']
   let database: Database
@@ -117,7 +117,7 @@ describe('a state of the server', () => {
     ],
   ]
   it.each(states)(
-    '%s: operations fail with a transient error that names the problem, and succeed after the repair',
+    '%s: a create or a delete fails with a transient error that names the problem, and both succeed after the repair',
     async (name, harm, repair, sentence) => {
       // Some states affect only one of the two operations.
       const create = () => inventory.create([creation({ sku: 'new' }, { messageId: `${name} 1` })])

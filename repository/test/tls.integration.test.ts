@@ -106,18 +106,18 @@ describe('MySQL over TLS', () => {
     expect(await cipher(mysqlEnvironment.parse(plain))).toBe('encrypted with ')
   })
 
-  withMysql('expects the name in MYSQL_TLS_SERVER_NAME instead of the host', async (mysql) => {
+  withMysql('is verified by the name in MYSQL_TLS_SERVER_NAME instead of the host', async (mysql) => {
     const settings = { MYSQL_HOST: '127.0.0.1', MYSQL_TLS_SERVER_NAME: 'mysql.example' }
     expect(await cipher(configOf(mysql, settings))).toMatch(/^encrypted with TLS_/)
   })
 
-  withMysql('refuses a certificate for another name', async (mysql) => {
+  withMysql('is refused when its certificate is for another name', async (mysql) => {
     const sentence =
       /^TLS: the server's certificate is for another name: check MYSQL_HOST and MYSQL_TLS_SERVER_NAME .*mysql\.example/
     expect(await cipher(configOf(mysql, { MYSQL_TLS_SERVER_NAME: 'other.example' }))).toMatch(sentence)
   })
 
-  withMysql('refuses a certificate of an authority it does not trust', async (mysql) => {
+  withMysql('is refused when its certificate is not from a trusted authority', async (mysql) => {
     const sentence = /^TLS: the server's certificate is not from a trusted authority: check MYSQL_TLS_CA /
     expect(await cipher(configOf(mysql, { MYSQL_TLS_CA: others.cert }))).toMatch(sentence)
     const { tls, ...config } = configOf(mysql)
@@ -129,14 +129,14 @@ describe('MySQL over TLS', () => {
     ).toMatch(sentence)
   })
 
-  withMysql('presents the client certificate to a server that requires one', async (mysql) => {
+  withMysql('receives the client certificate that it requires', async (mysql) => {
     const user = { MYSQL_USER: 'certified', MYSQL_PASSWORD: 'certified' }
     const shown = { MYSQL_TLS_CERT: client.cert, MYSQL_TLS_KEY: client.key }
     expect(await cipher(configOf(mysql, { ...user, ...shown }))).toMatch(/^encrypted with TLS_/)
     expect(await cipher(configOf(mysql, user))).toMatch(/Access denied for user 'certified'/)
   })
 
-  withMysql('logs why a service waits at startup', async (mysql) => {
+  withMysql('makes a service log why it waits at startup when the certificate is not trusted', async (mysql) => {
     const service = serviceUnderTest()
     const opening = openDatabase(configOf(mysql, { MYSQL_TLS_CA: others.cert, MYSQL_RETRY_MOST_MS: '100' }), service)
     while (service.lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
@@ -145,7 +145,7 @@ describe('MySQL over TLS', () => {
     expect(service.lines).toEqual([expect.stringMatching(/^waiting for MySQL on \S+: TLS: .*check MYSQL_TLS_CA /)])
   })
 
-  it('is refused when the server has no TLS, instead of connecting unencrypted', async () => {
+  it('is refused when it does not offer verified TLS, instead of being used unencrypted', async () => {
     const { servers, space } = await serversUnderTest('mysql_without_tls')
     try {
       const { port, user, password, database } = space.mysql

@@ -42,7 +42,7 @@ interface Page {
 /**
  * Listens on the admin port. `/livez` responds as long as the event loop runs, and does not query the broker or
  * database. `/readyz` returns 503 with all reasons from `readiness`, or 200 when there are none. The gauge `ready` in
- * `/metrics` has the same state.
+ * `/metrics` has the same state. `close` closes all connections at once.
  * @throws PortTaken
  */
 export async function openAdminPort(

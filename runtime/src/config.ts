@@ -6,7 +6,7 @@ import { valueIn } from './watched-variable.ts'
 export type Sections = Readonly<Record<string, z.ZodType>>
 export type ConfigOf<S extends Sections> = { readonly [Name in keyof S]: z.output<S[Name]> }
 
-/** The environment is not a valid configuration. `problems` has one sentence for each invalid or missing variable. */
+/** The environment is not a valid configuration. `problems` has one line for each problem, such as a missing variable or an unreadable file. */
 export class InvalidEnvironment extends Error {
   override readonly name = 'InvalidEnvironment'
   readonly problems: readonly string[]
@@ -17,8 +17,8 @@ export class InvalidEnvironment extends Error {
 }
 
 /**
- * Parses all sections. Every variable NAME may also be given as NAME_FILE, the path of a file with its value (one
- * trailing line break is removed), as with container secrets.
+ * Parses all sections. Instead of a variable NAME, NAME_FILE may be set to the path of a file that contains the value, for
+ * example a container secret. One trailing line break of the file is ignored.
  * @throws InvalidEnvironment that names every problem of every section
  */
 export function parseEnvironment<S extends Sections>(sections: S, env: NodeJS.ProcessEnv): ConfigOf<S> {
@@ -45,7 +45,7 @@ export interface VariableRow {
   readonly description: string
 }
 
-/** Lists the variables of sections, for the documentation and for the tests that compare it with the code. */
+/** Lists the variables of sections, for the documentation and for the tests that compare the documentation with the code. */
 export function environmentTable(sections: Sections): readonly VariableRow[] {
   return Object.values(sections).flatMap((section) =>
     Object.entries(variablesOf(section)).map(([variable, schema]) => ({
@@ -71,8 +71,8 @@ function variablesOf(section: z.ZodType): Readonly<Record<string, z.ZodType>> {
 const exceptions = z.object({ isSetWhenEmpty: z.boolean().default(false), fileReplaces: z.string().optional() })
 
 /**
- * Metadata of a variable's schema. `isSetWhenEmpty`: an empty value counts as set, because it would be unsafe to treat it
- * as unset. `fileReplaces`: NAME_FILE overrides the variable if it has this value.
+ * Metadata of a variable's schema. `isSetWhenEmpty`: an empty value counts as set unless NAME_FILE is set, because it would
+ * be unsafe to treat it as unset. `fileReplaces`: NAME_FILE overrides the variable if the variable has this value.
  */
 const exceptionsOf = (variable: z.ZodType) => exceptions.parse(variable.meta() ?? {})
 

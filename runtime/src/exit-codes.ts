@@ -1,11 +1,11 @@
 // Exit codes, as in sysexits(3). They show an operator or a supervisor how a process ended.
 
 export const EXIT = {
-  /** Stopped on request, and all work in flight was settled. */
+  /** A command is done, or a service stopped on request and settled all work in flight. */
   OK: 0,
-  /** Stopped on request, but some work did not end before the deadline. */
+  /** A command failed, or a service stopped on request before all work had ended. */
   UNCLEAN: 1,
-  /** A bug. */
+  /** An unexpected error of a service, which is a bug. */
   SOFTWARE: 70,
   /** Wrong configuration: environment, broker topology, or a port that is in use. A restart does not help. */
   CONFIG: 78,

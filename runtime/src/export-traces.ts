@@ -30,7 +30,7 @@ export const tracesEnvironment = z
   })
   .transform((v) => ({ endpoint: v.OTEL_EXPORTER_OTLP_ENDPOINT, sampledPart: v.OTEL_TRACES_SAMPLER_ARG }))
 
-/** Starts the export. Undefined if no endpoint is configured. */
+/** Starts the export. `close` sends the last spans and ends it. Resolves with undefined if no endpoint is configured. */
 export async function exportTraces(
   name: string,
   { endpoint, sampledPart }: z.output<typeof tracesEnvironment>,
@@ -47,7 +47,7 @@ export async function exportTraces(
   const exporter = new OTLPTraceExporter({ url, timeoutMillis: EXPORT_TIMEOUT_MS })
   const line = new RepeatedLine(LOGGED_EVERY_MS)
   const send = exporter.export.bind(exporter)
-  // The SDK logs nothing when the receiver rejects spans.
+  // Logs failed exports, because the SDK logs nothing when the receiver rejects spans.
   exporter.export = (spans, done) =>
     send(spans, (result) => {
       const lines = result.error && line.due('failed')

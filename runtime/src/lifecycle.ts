@@ -77,7 +77,7 @@ export class Lifecycle {
     this.#whyStarting = why
   }
 
-  /** Why the service is not ready. The resources are checked at most once a second, even if this is called more often. */
+  /** Why the service is not ready, and warnings. The resources are checked at most once a second, even if this is called more often. */
   async readiness(): Promise<Readiness> {
     const reasons = await this.#reasonsOfOwned()
     const phase = this.#phase === 'started' ? [] : [`the service is ${this.#phase}`]

@@ -7,7 +7,7 @@ export class PortTaken extends Error {
   override readonly name = 'PortTaken'
 }
 
-/** Where to listen. `variable` is the environment variable of the port. The error names it. */
+/** Where to listen. `variable` is the environment variable of the port. PortTaken names it. */
 export interface ListenOn {
   readonly host: string
   readonly port: number
@@ -15,7 +15,7 @@ export interface ListenOn {
 }
 
 /**
- * Resolves with the actual port: a free one when `port` is 0.
+ * Makes `server` listen. Resolves with the actual port, which is any free one if `port` is 0.
  * @throws PortTaken when the port is in use (names the process if it is visible), not permitted, or the host is not local
  */
 export function listen(server: Server, { host, port, variable }: ListenOn): Promise<number> {

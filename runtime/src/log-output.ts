@@ -16,7 +16,7 @@ export interface LogOutput {
   write(line: string): void
   /** Writes the buffered lines, so that they are not lost if the process is killed. Never blocks and never throws. */
   flush(): void
-  /** Adds a listener that is called when lines are lost. */
+  /** Adds a listener that is called when lines are lost, and when lines are accepted again. */
   onLoss(loss: Partial<Loss>): void
 }
 

@@ -32,7 +32,10 @@ export class LogSink {
     this.#maxBytes = maxBytes
   }
 
-  /** Writes `bytes` after all buffered lines. `lines` is the number of lines in `bytes`. */
+  /**
+   * Writes `bytes` after all buffered lines, or buffers them, or drops them if the buffer is full. `lines` is the number of
+   * lines in `bytes`.
+   */
   push(bytes: Buffer, lines: number): void {
     if (this.#waiting.length > 0) this.drain()
     if (!this.#hasRoomFor(bytes)) {

@@ -1,4 +1,4 @@
-// The logger: pino with secrets redacted. It writes JSON lines, or text for people.
+// The logger: pino with secrets redacted. It writes JSON lines or readable text.
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { prettyFactory } from 'pino-pretty'
 import { z } from 'zod'
@@ -57,7 +57,7 @@ function reportLosses(log: Logger, output: LogOutput): void {
   })
 }
 
-/** Formats each line for people. pino-pretty decodes JSON, so control characters are escaped here, and not before. */
+/** Formats each line as readable text. pino-pretty decodes JSON, so control characters are escaped here, and not before. */
 function legible(output: DestinationStream): DestinationStream {
   const format = prettyFactory({
     messageKey: 'message',

@@ -1,4 +1,4 @@
-// Divides the memory of a process between its buffers. The limits for connections, requests and messages are derived from this.
+// Divides the memory of a process between its buffers. The limits for connections, requests and messages are derived from these shares.
 import { totalmem } from 'node:os'
 import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { z } from 'zod'
@@ -23,7 +23,7 @@ export const memoryEnvironment = z
 
 /** The share of each buffer, in percent of the memory that Node.js does not need. */
 interface Shares {
-  /** Open connections, without the data that they sent. */
+  /** Open connections, without the data received on them. */
   readonly connections: number
   /** Data of incomplete requests, and of requests that wait for an earlier request on their connection. */
   readonly halfReadRequests: number
@@ -67,7 +67,7 @@ const CONSUMER: Shares = {
 const CONSUMER_FOUR: Shares = { ...CONSUMER, unconfirmedMessages: 22, messagesInFlight: 18, pages: 50 }
 const SHARES: Readonly<Record<string, Shares>> = { producer: PRODUCER, consumer_four: CONSUMER_FOUR }
 
-/** A setting needs more memory than its share. The message is one sentence for the operator. */
+/** A setting needs more memory than its share, or the process has too little memory. The message is one sentence for the operator. */
 export class DoesNotFit extends Error {
   override readonly name = 'DoesNotFit'
 }
@@ -116,25 +116,29 @@ export class MemoryBudget {
   }
 }
 
-/** Determines the memory of the process: the minimum of the configured value, its container, the machine and the heap. */
+/**
+ * Returns the budget for the memory of the process: the minimum of the configured value, the limit of the container, the
+ * memory of the machine and the size limit of the heap.
+ * @throws DoesNotFit when that is too small for any service
+ */
 export function readMemoryBudget(service: string, { maxBytes }: { maxBytes: number }): MemoryBudget {
   // Without a limit, Node returns 0 or a number that is larger than any memory.
   const constrained = process.constrainedMemory() || Number.POSITIVE_INFINITY
   return new MemoryBudget(service, Math.min(maxBytes, constrained, totalmem(), getHeapStatistics().heap_size_limit))
 }
 
-/** The young generation may use at most one eighth of the memory. */
+/** The young generation stops growing when it has reached one eighth of the memory. */
 const YOUNG_GENERATION_PART = 8
 /** V8 collects buffers of the young generation when they reach twice this size. The default of V8 is 32. */
 const YOUNG_BUFFERS_MIB = 2
-/** An older V8 does not know that flag, and prints a warning to standard error. */
+/** An older Node.js does not know the flag for YOUNG_BUFFERS_MIB, and prints a warning to standard error. */
 const YOUNG_BUFFERS_FROM_NODE = 24
 const CHECK_HEAP_EVERY_MS = 100
 
 /**
- * Limits the young generation of the heap, and the buffers that it references. By default V8 sizes it by the memory of
- * the machine or container, up to 192 MiB, and most of that is garbage. A young generation of this size is collected by
- * one thread, because waiting for other threads cost up to a third of the CPU time on a busy machine.
+ * Limits the size of the heap's young generation, and of the buffers that it references. By default V8 derives this size
+ * from the memory of the machine or container: up to 192 MiB, most of it garbage. Collects the young generation with one
+ * thread, because parallel threads wait for each other. That cost up to a third of the CPU time on a busy machine.
  */
 export function limitYoungGeneration({ totalBytes }: Pick<MemoryBudget, 'totalBytes'>): void {
   setFlagsFromString('--no-parallel-scavenge')

@@ -1,7 +1,7 @@
 // Checks whether the resources of a service are ready, and closes them in reverse order of registration.
 import type { Log } from './service.ts'
 
-/** A resource that must be closed. `notReady` returns one sentence that says why the resource cannot be used now. */
+/** A resource that must be closed. `notReady` returns one sentence that says why the resource cannot be used now, or undefined. */
 export interface Owned {
   close(): Promise<void>
   notReady?(): string | undefined | Promise<string | undefined>

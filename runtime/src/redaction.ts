@@ -21,7 +21,7 @@ export function redactUrls(line: string): string {
 /** Characters that are valid in JSON, but on a screen can start a line, move the cursor or change the writing direction. */
 const UNSAFE = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
 
-/** A JSON line with these characters as `\\uXXXX`. They can occur only in JSON strings, so the meaning stays the same. */
+/** A JSON line with its unsafe characters as `\\uXXXX`. They can occur only in JSON strings, so the meaning stays the same. */
 export function escapeUnsafe(line: string): string {
   return line.replace(UNSAFE, escaped)
 }

@@ -14,7 +14,7 @@ export class RepeatedLine {
     this.#nowMs = nowMs
   }
 
-  /** Returns how many lines of this cause the line represents if it must be written now. Otherwise returns undefined. */
+  /** Counts a line of this cause. If it must be written now, returns how many lines it represents. Otherwise returns undefined. */
   due(cause: string): number | undefined {
     const nowMs = this.#nowMs()
     const known = this.#causes.get(cause)

@@ -6,7 +6,7 @@ import { limitYoungGeneration } from './memory-budget.ts'
 /** A terminal sends Ctrl-C to every process of the command, and some processes forward it. Signals within this time count as one. */
 const SAME_SIGNAL_MS = 500
 const EXIT_INTERRUPTED = 130
-/** A program that runs in a container shares the memory with the service. */
+/** Small, because a program that runs in a container shares the memory with the service. */
 const MEMORY_BYTES = 128 * 1_048_576
 
 export interface Program<S extends Sections> {

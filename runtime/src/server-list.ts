@@ -40,7 +40,7 @@ export const addressOf = ({ host, port }: Server): string => `${isIPv6(host) ? `
 
 const entriesOf = (list: string): readonly string[] => list.split(',').map((entry) => entry.trim())
 
-/** Names an entry by its position, because its text may contain a password. */
+/** One sentence for each problem. It names an entry by its position, because the text of the entry may contain a password. */
 function problemsOf(list: string, problemOf: (entry: string) => string | undefined): readonly string[] {
   const entries = entriesOf(list)
   return entries.flatMap((entry, index) => {

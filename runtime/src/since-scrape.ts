@@ -20,7 +20,7 @@ export class SinceScrape {
     this.#combine = combine
   }
 
-  /** Applies the first value of a series at once. That throws when a label is not one of `names`. */
+  /** Applies the first value of a series at once, which throws if a label is not one of `names`. `flush` applies later values. */
   change(labels: Labels, value: number): void {
     const key = this.#keyOf(labels)
     const series = this.#series.get(key)

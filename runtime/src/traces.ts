@@ -44,7 +44,7 @@ export function endSpan(span: Span, error?: string): void {
 /** The propagator expects strings. Without a string in `traceparent` there is no context. A `tracestate` that is not a string is ignored. */
 const headersOfTrace = z.object({ traceparent: z.string(), tracestate: z.string().optional().catch(undefined) })
 
-/** The sender's context (W3C Trace Context). Undefined unless the headers are valid; they are not trusted. */
+/** The sender's context (W3C Trace Context). Undefined if the headers are not valid, or while traces are off. */
 export function contextIn(headers: unknown): Context | undefined {
   const { data } = headersOfTrace.safeParse(headers)
   const context = data && propagator?.extract(ROOT_CONTEXT, data, defaultTextMapGetter)

@@ -16,5 +16,5 @@ export const port = whole(1, PORT_MAX)
 /** Like `port`, but 0 is allowed and means any free port. */
 export const listeningPort = whole(0, PORT_MAX)
 
-/** Milliseconds up to an hour. */
+/** Milliseconds in an environment variable, up to an hour. */
 export const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)

@@ -2,7 +2,10 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** How often the content is read and compared. Kubernetes swaps a link, editors rename files, and some file systems send no events. */
+/**
+ * How often the content is read and compared. File events would miss changes: Kubernetes swaps a link, editors rename
+ * files, and some file systems send no events.
+ */
 const LOOK_EVERY_MS = 2_000
 
 export interface Watched {

@@ -7,7 +7,7 @@ import { createMeter } from '../src/index.ts'
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} }
 
-it('closes a connection without a request, with status 408', async () => {
+it('the admin port responds with 408 to a connection that sends no request, and closes it', async () => {
   const readiness = async () => ({ reasons: [], warnings: [] })
   const { close, port } = await openAdminPort({ host: '127.0.0.1', port: 0 }, createMeter('s'), readiness, quiet)
   const socket = connect(port, '127.0.0.1')

@@ -125,7 +125,7 @@ describe('the admin port', () => {
     [{ Host: 'attacker.example' }, 403],
     [{ Host: 'localhost', Origin: 'http://attacker.example' }, 403],
     [{ Host: 'localhost', 'Sec-Fetch-Site': 'cross-site' }, 403],
-  ])('rejects requests of foreign web pages on loopback: %j is %i', async (headers, expected) => {
+  ])('rejects only requests of foreign web pages on loopback: %j gets %i', async (headers, expected) => {
     const { port } = await start()
     expect(await status(port, '/metrics', headers)).toBe(expected)
   })

@@ -38,8 +38,8 @@ function problemsOf(given: Sections, env: NodeJS.ProcessEnv): readonly string[] 
   }
 }
 
-describe('the environment', () => {
-  it('returns the parsed configuration, with defaults', () => {
+describe('the configuration', () => {
+  it('is parsed from the environment, with defaults', () => {
     expect(parseEnvironment(sections, { HOST: 'there', COLOUR: 'blue' })).toEqual({
       server: { host: 'there', port: 80, password: 'too secret' },
       options: { COLOUR: 'blue' },
@@ -69,7 +69,7 @@ describe('the environment', () => {
     expect(problemsOf({ one: server, other: server }, {})).toEqual(['HOST: is missing'])
   })
 
-  it('reads a value from NAME_FILE, without one trailing line break', () => {
+  it('reads a value from NAME_FILE, and drops one trailing line break', () => {
     const env = { HOST: 'there', PASSWORD_FILE: fileWith('from a file\n\n') }
     expect(parseEnvironment({ server }, env)).toMatchObject({ server: { password: 'from a file\n' } })
   })

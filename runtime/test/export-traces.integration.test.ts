@@ -7,7 +7,7 @@ import { exportTraces } from '../src/export-traces.ts'
 import { tracer } from '../src/traces.ts'
 
 let requests = 0
-// The exporter does not retry a request after this status.
+// The exporter does not retry a request after status 400.
 const rejecting = createServer((_, response) => {
   requests += 1
   response.writeHead(400).end()
@@ -18,7 +18,7 @@ afterAll(() => {
   rejecting.close()
 })
 
-it('logs one line for many failed exports, and no tracer is left after the shutdown', async () => {
+it('the export of traces logs one line for several failures, and removes the tracer when it closes', async () => {
   const warnings: string[] = []
   const log = { debug() {}, info() {}, error() {}, warn: (_: object, line: string) => void warnings.push(line) }
   const { port } = z.object({ port: z.int() }).parse(rejecting.address())

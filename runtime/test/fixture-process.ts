@@ -16,7 +16,7 @@ export function endFixtures(): void {
   for (const end of running) end()
 }
 
-/** Starts test/fixtures/service.ts with only `environment`. Its admin port is any free one. */
+/** Starts test/fixtures/service.ts with no other variables than `environment`. By default its admin port is any free one. */
 export function startFixture(environment: Record<string, string>, ...options: string[]) {
   const child = spawn(process.execPath, [...options, `${import.meta.dirname}/fixtures/service.ts`], {
     env: { ADMIN_PORT: '0', ...environment },

@@ -75,7 +75,7 @@ async function until<T>(look: () => T | undefined): Promise<T> {
   }
 }
 
-it('loses no line that was flushed when the process is killed', () => {
+it('the log loses no flushed line when the process is killed', () => {
   const program = `import { createLog, standardOutput } from '${import.meta.dirname}/../src/index.ts'
     const log = createLog('killed', { level: 'info', format: 'json' })
     log.info({}, 'flushed')
@@ -101,7 +101,7 @@ describe('a service whose output cannot be written', () => {
     closeSync(full)
   })
 
-  it('responds while its pipe is not read, and reports that lines were lost when reading resumes', async () => {
+  it('responds while its pipe is not read, and reports the lost lines when reading resumes', async () => {
     const path = join(directory, 'pipe')
     execFileSync('mkfifo', [path])
     // Opens the pipe for reading, but does not read.

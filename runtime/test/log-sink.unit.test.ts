@@ -27,7 +27,7 @@ function refusableOutput(maxBytes: number) {
   return { seen, push: (text: string) => sink.push(Buffer.from(text), 1), drain: () => sink.drain(), sink }
 }
 
-describe('log lines that the output does not accept', () => {
+describe('log lines for an output that may reject them', () => {
   it('are buffered, and are written completely and in order when the output accepts them again', () => {
     const { seen, push, drain } = refusableOutput(100)
     seen.room = 4
@@ -39,7 +39,7 @@ describe('log lines that the output does not accept', () => {
     expect([seen.text, seen.lost, seen.resumed]).toEqual(['first\nsecond\n', 0, []])
   })
 
-  it('are dropped beyond the limit, and their number is reported once, in place of the lines', () => {
+  it('are dropped beyond the limit, and their number is reported once, where the lines are missing', () => {
     const { seen, push, drain } = refusableOutput(20)
     seen.room = 0
     seen.code = 'ENOSPC'

@@ -34,7 +34,7 @@ describe('the log', () => {
     expect(logged((log) => log.debug({}, 'detail'))).toBe('')
   })
 
-  it('redacts members with secret names, at any depth, including lists and errors', () => {
+  it('redacts members with secret names, at any depth, including in lists and errors', () => {
     const secret = 's3cr3t'
     const failure = Object.assign(new Error('failed', { cause: new Error('below') }), { config: { password: secret } })
     const text = logged((log) => {
@@ -103,7 +103,7 @@ describe('the pretty log', () => {
     const hostile = 'a\u001b]0;x\u0007\u009b2J\u202eb\n[00:00:00.000] INFO: paid'
     log.info({ id: hostile }, hostile)
     log.error({ err: new Error(hostile) }, 'failed')
-    // The only colours are those of pino-pretty.
+    // Without the colours of pino-pretty, any control character comes from the hostile text.
     const text = lines.join('').replaceAll(OWN_COLOUR, '')
     expect(text).toContain(': a\\u001b]0;x\\u0007\\u009b2J\\u202eb\\n[00:00:00.000] INFO: paid')
     expect(text).toContain('"a\\u001b]0;x\\u0007\\u009b2J\\u202eb\\n[00:00:00.000] INFO: paid"')

@@ -55,7 +55,7 @@ describe('the memory budget', () => {
     )
   })
 
-  it('never exceeds the configured memory', () => {
+  it('is the configured memory if nothing limits it further', () => {
     expect(readMemoryBudget('producer', { maxBytes: 200 * MIB }).totalBytes).toBe(200 * MIB)
   })
 

@@ -43,7 +43,7 @@ describe('the resources of a service', () => {
     ])
   })
 
-  it('include resources that are registered while the others close', async () => {
+  it('are closed even if they are registered while the others close', async () => {
     const { lines, log } = collected()
     const owned = new Ownership(log)
     const late = { close: async () => void lines.push('late') }

@@ -1,4 +1,4 @@
-// The log format for people, written by a separate process: complete, and without secrets.
+// The readable log format, written by a separate process: complete, and without secrets.
 import { spawnSync } from 'node:child_process'
 import { describe, expect, it } from '@jest/globals'
 

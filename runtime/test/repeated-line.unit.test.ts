@@ -7,7 +7,7 @@ function line() {
   return { at, line: new RepeatedLine(30_000, () => at.ms) }
 }
 
-it('writes a repeated line at once, then every 30 s with the number of lines that it represents', () => {
+it('a repeated line is due at once, then every 30 s with the number of lines that it represents', () => {
   const { at, line: of } = line()
   const logged: unknown[] = []
   for (at.ms = 0; at.ms <= 65_000; at.ms += 5_000) {
@@ -21,14 +21,14 @@ it('writes a repeated line at once, then every 30 s with the number of lines tha
   ])
 })
 
-it('writes the first line of another cause at once, and the first line of any cause after a reset', () => {
+it('the first line of another cause is due at once, and so is the first line of any cause after a reset', () => {
   const { line: of } = line()
   expect([of.due('a'), of.due('b'), of.due('a')]).toEqual([1, 1, undefined])
   of.reset()
   expect(of.due('a')).toBe(1)
 })
 
-it('remembers the last hundred causes', () => {
+it('the last hundred causes are remembered', () => {
   const { line: of } = line()
   for (let cause = 0; cause <= 100; cause += 1) of.due(`cause ${cause}`)
   expect([of.due('cause 1'), of.due('cause 0')]).toEqual([undefined, 1])

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { expect, it } from '@jest/globals'
 
 it.each([['SIGTERM', 143] as const, ['SIGINT', 130] as const])(
-  'exits at once on %s through its own handler, because PID 1 ignores signals without one',
+  'a command exits at once on %s through its own handler, because PID 1 ignores signals without one',
   async (signal, code) => {
     const child = spawn(process.execPath, [`${import.meta.dirname}/fixtures/command.ts`], {
       env: { LOG_FORMAT: 'json' },

@@ -33,7 +33,7 @@ describe('a service process', () => {
     ])
     fixture.signal('SIGTERM')
     expect(await fixture.exitCode()).toBe(0)
-    // Resources that were registered before the signal and after it are closed.
+    // Resources that were registered before the signal are closed.
     expect(fixture.messages().slice(-3)).toEqual(['second could not close cleanly', 'closing first', 'stopped'])
   })
 
@@ -79,7 +79,7 @@ describe('a service process', () => {
     expect(await (await askAdmin(fixture, '/metrics')).text()).toContain('ims_ready{service="fixture"} 0')
   })
 
-  it.each(['SIGTERM', 'SIGINT'] as const)('closes in reverse order on %s and exits with 0', async (signal) => {
+  it.each(['SIGTERM', 'SIGINT'] as const)('closes resources in reverse order on %s, exits with 0', async (signal) => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'runs' })
     await fixture.line('ready')
     fixture.signal(signal)

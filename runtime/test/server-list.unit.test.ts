@@ -18,7 +18,7 @@ describe('a list of servers', () => {
     expect(duplicateServers(list, 5672)).toEqual([])
   })
 
-  it('returns an IPv6 host without its brackets', () => {
+  it('has IPv6 hosts without their brackets', () => {
     expect(serversOf('[::1]:5673', 5672)).toEqual([{ host: '::1', port: 5673 }])
   })
 
@@ -33,11 +33,11 @@ describe('a list of servers', () => {
     ['amqp://ims:secret@rabbit', ['must be a host name or an address, not a URL']],
     ['a,ims:secret@rabbit:5672', ['entry 2 of 2 must be a host name or an address, not a URL']],
     ['a b', ['must be a host name or an address, not a URL']],
-  ])('rejects %j and names the position of the entry, not its text', (list, expected) => {
+  ])('is rejected if it is %j, and the error does not contain the entry', (list, expected) => {
     expect(problems(list)).toEqual(expected)
   })
 
-  it('rejects a repeated server, even if one of the two entries uses the default port', () => {
+  it('is rejected if it repeats a server, even if one of the two entries uses the default port', () => {
     expect(duplicateServers('a,b,A:5672,b:5673,[::1],::1', 5672)).toEqual([
       'entry 3 of 6 must not repeat a:5672',
       'entry 6 of 6 must not repeat [::1]:5672',

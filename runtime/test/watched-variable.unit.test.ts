@@ -59,7 +59,7 @@ describe('a watched variable', () => {
     expect(await seen(2)).toEqual(['v1', 'v2'])
   })
 
-  it('is reported once as unreadable, and again with its content when the file is readable', async () => {
+  it('is reported once as unreadable, and with its content when the file is readable again', async () => {
     writeFileSync(file, 'one')
     watch()
     await seen(1)

@@ -4,13 +4,13 @@ import { expect, it } from '@jest/globals'
 
 const MIB = 1_048_576
 
-it('keeps dropped buffers below 48 MiB, and prints no warning about a flag', () => {
+it('limitYoungGeneration keeps dropped buffers below 48 MiB, and prints no warning about a flag', () => {
   const program = `${import.meta.dirname}/fixtures/young-buffers.ts`
   const { stdout, stderr, status } = spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', program], {
     encoding: 'utf8',
   })
   expect([status, stderr]).toEqual([0, ''])
   expect(Number(stdout)).toBeGreaterThan(0)
-  // Without the flags it is about 100 MiB.
+  // Without the flags, the maximum is about 100 MiB.
   expect(Number(stdout)).toBeLessThan(48 * MIB)
 })

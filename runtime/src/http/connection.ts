@@ -20,14 +20,14 @@ interface Parts {
   readonly headersMaxBytes: number
   /** Called with one request at a time. The next call follows when the previous response was sent. */
   serve(exchange: Exchange): void
-  /** Called once, when the client exceeds its share. */
+  /** Called once, when no more data of this client may be buffered. */
   overLimit(): void
 }
 
 /**
- * Sits between a socket and Node's parser. Node would accept all requests of a chunk at once, and 63 kB can hold 1,700
- * of them. Here the parser receives pieces that end where headers may end, and no piece while a request is being
- * handled. The parser sees the same bytes in the same order, so the pieces do not change how requests are parsed.
+ * Passes data from a socket to Node's parser in pieces. Node would accept all requests of a chunk at once, and 63 kB can
+ * hold 1,700 of them. A piece ends where headers may end. None is passed while a completely received request is being
+ * handled. The parser receives the same bytes in the same order, so the pieces do not change how requests are parsed.
  */
 export class Connection {
   readonly socket: Socket
@@ -39,9 +39,9 @@ export class Connection {
   #waiting: Buffer | undefined
   /** Size of the last piece, if another request may start in it. The piece itself is not kept in memory. */
   #begunBytes = 0
-  /** The response was sent before the body arrived. The rest of the body is read and dropped. */
+  /** A request whose response was sent before its whole body had arrived. The rest of the body is read and dropped. */
   #dropping: IncomingMessage | undefined
-  /** Data has arrived that has no response yet. */
+  /** Whether some of the received data has no response yet. */
   #hasBegun = false
   #heldBytes = 0
   #isPaused = false
@@ -163,7 +163,7 @@ export class Connection {
     this.#hold(0)
   }
 
-  /** Sets the number of buffered bytes. Returns false when it exceeds the client's share. */
+  /** Sets the number of buffered bytes. Returns false, and changes nothing, if a limit would be exceeded. */
   #hold(bytes: number): boolean {
     const more = bytes - this.#heldBytes
     if (more > 0 && !this.#parts.held.take(this.address, more)) return false

@@ -18,8 +18,9 @@ export function servedHosts(configured: readonly string[]): ReadonlySet<string> 
 }
 
 /**
- * Rejects requests from foreign web pages: requests from another site, and requests for a host name that is not in
- * `hosts`, because a page can point its own name to any address. `variable` is the environment variable to add names to.
+ * Returns a problem if a request may come from a foreign web page: from another host or site, or for a host name that is
+ * not in `hosts`, because a page can point its own name to any address. `variable` is the environment variable that adds
+ * names to `hosts`. The problem mentions it.
  */
 export function foreignRequest(
   { host, origin, 'sec-fetch-site': site }: IncomingHttpHeaders,

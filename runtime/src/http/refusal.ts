@@ -1,4 +1,4 @@
-// Detects requests that must be rejected on every path, and reads the path of all others.
+// Detects requests that must be rejected on every path, and converts the target of each request to a path.
 import type { IncomingMessage } from 'node:http'
 import type { ProblemDocument } from './problem-document.ts'
 
@@ -32,7 +32,10 @@ export function refuse(request: IncomingMessage, problem: ProblemDocument): void
   refusals.set(request, problem)
 }
 
-/** Converts the target of a request to the form `/path?query`. A request whose target has no path gets the path `/` and is rejected. */
+/**
+ * Converts the target of a request to the form `/path?query`. A target without a path becomes `/`, and the request is
+ * rejected unless it is `OPTIONS *`.
+ */
 export function normaliseTarget(request: IncomingMessage): void {
   if (request.url?.startsWith('/') || toOriginForm(request)) return
   refuse(request, malformed('The target of the request is not a path.'))
@@ -61,7 +64,10 @@ function refusalBy(request: IncomingMessage): ProblemDocument | undefined {
   return undefined
 }
 
-/** Also accepts the form for proxies, `http://host/path`. Its host replaces the header `Host` (RFC 9112, 3.2.2). */
+/**
+ * Converts the form for proxies, `http://host/path`. Its host replaces the header `Host` (RFC 9112, 3.2.2). Returns false
+ * for any other target except that of `OPTIONS *`.
+ */
 function toOriginForm(request: IncomingMessage): boolean {
   const { url: target = '', method } = request
   const url = /^https?:\/\//i.test(target) ? URL.parse(target) : null

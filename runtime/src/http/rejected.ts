@@ -7,7 +7,7 @@ import type { Connection } from './connection.ts'
 import { type ProblemDocument, problemBody, sendProblemDocument } from './problem-document.ts'
 import { malformed, refuse } from './refusal.ts'
 
-/** The client has reset the connection, or ended it in the middle of a request. */
+/** Error codes that mean that the client has reset the connection, or ended it in the middle of a request. */
 const GONE: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'HPE_INVALID_EOF_STATE'])
 const CLOSE = { Connection: 'close' }
 const STATUS_TEXT: Readonly<Record<number, string>> = {
@@ -99,7 +99,10 @@ export function turnAway(socket: Socket): void {
   closeSoon(socket, TURNED_AWAY_WITHIN_MS)
 }
 
-/** Writes the response as bytes, because there is no response object for a request that was not parsed. */
+/**
+ * Logs the request, responds and closes the connection. Writes the response as bytes, because there is no response object
+ * for a request that was not parsed.
+ */
 export function answerOn(socket: Duplex, problem: ProblemDocument, log: Log): void {
   if (!socket.writable) return void socket.destroy()
   const requestId = randomUUID()
@@ -122,7 +125,10 @@ function responseTo(problem: ProblemDocument, requestId: string): string {
   return `HTTP/1.1 ${problem.status} ${STATUS_TEXT[problem.status]}\r\n${lines.join('')}\r\n${body}`
 }
 
-/** Ends the connection, and drops incoming data for a while. If it closed at once, a client that still sends would get a reset, not the response. */
+/**
+ * Ends the connection, but drops incoming data for a while before it closes the socket. If the socket were closed at once,
+ * a client that still sends would get a reset instead of the response.
+ */
 function closeSoon(socket: Duplex, withinMs = READ_WITHIN_MS): void {
   const timer = setTimeout(() => socket.destroy(), withinMs)
   socket.once('close', () => clearTimeout(timer))

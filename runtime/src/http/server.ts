@@ -12,12 +12,13 @@ import { Shares } from './shares.ts'
 
 /** Bytes of memory for each byte of a buffered request: the raw bytes, the strings made from them, and the parsed form. */
 export const COST_OF_HELD_BYTE = 3
-/** Memory of an open connection, without the data that it sent. */
+/** Memory of an open connection, without the data received on it. */
 export const COST_OF_CONNECTION_BYTES = 24_576
 
 /**
  * During shutdown, clients have this long to close idle keep-alive connections: from the signal on, every response says
- * `Connection: close`. A client that is cut off with a request in flight cannot know whether the request was accepted.
+ * `Connection: close`. If the server closed such a connection while a request arrives, the client could not know whether
+ * the request was accepted.
  */
 const CLIENTS_CLOSE_WITHIN_MS = 500
 /** How often connections are checked while stopping. */
@@ -27,7 +28,7 @@ const CHECK_TIMEOUTS_MS = 1_000
 /** Refused connections are logged at most this often, so that many connections cannot flood the log. */
 const LOG_REFUSED_EVERY_MS = 10_000
 
-/** Connections over the limit that get a response. Further connections are closed without a response. */
+/** How many connections over the limit get a response. Further connections are closed without a response. */
 const REFUSED_MAX = 512
 
 export interface HttpServerConfig {
@@ -35,12 +36,12 @@ export interface HttpServerConfig {
   readonly port: number
   /** The environment variable of the port. The error names it when the port is in use. */
   readonly variable: string
-  /** An operator's limit. Further connections are closed without a response. */
+  /** Maximum open connections that an operator configured. Further connections are closed without a response. */
   readonly configuredConnectionsMax?: number | undefined
   /** Maximum open connections, in total and per address. Further connections get 503. */
   readonly connectionsMax: number
   readonly connectionsMaxEach: number
-  /** Maximum bytes of buffered requests. One address may use at most half of it. */
+  /** Maximum bytes of buffered requests. One address may use at most half of them. */
   readonly heldMaxBytes: number
   readonly headersMaxBytes: number
   readonly headersTimeoutMs: number
@@ -64,14 +65,15 @@ export interface HttpServer extends Listening {
 }
 
 /**
- * Listens, and passes `app` one request of each connection at a time. `app` must call `refusalOf` for each request.
+ * Listens, and passes `app` one request of each connection at a time. `app` must reject each request for which `refusalOf`
+ * returns a problem.
  * @throws PortTaken when the address cannot be used: in use, not local, or not permitted
  */
 export async function openHttpServer(app: RequestListener, config: HttpServerConfig, log: Log): Promise<HttpServer> {
   const server = createServer({
     connectionsCheckingInterval: CHECK_TIMEOUTS_MS,
     maxHeaderSize: config.headersMaxBytes,
-    requireHostHeader: false, // refusalOf rejects it, so that the request is logged
+    requireHostHeader: false, // refusalOf rejects a request without Host, so that it is logged
   })
   server.maxHeadersCount = HEADERS_MAX_COUNT
   // The time from the first byte of a request to its last. It limits clients that send very slowly.
@@ -115,7 +117,10 @@ function accept(server: Server, app: RequestListener, config: HttpServerConfig, 
     ),
   )
   const leaving = new WeakMap<Connection, () => void>()
-  /** Closes an idle connection of the address with the most connections, if it has more than `client` would have. */
+  /**
+   * Closes an idle connection of the address with the most connections, if it has more than `client` would have. Returns
+   * false if it closes none.
+   */
   const makeRoom = (client: string): boolean => {
     const { largest } = shares
     if (largest === undefined || shares.takenBy(largest) <= shares.takenBy(client) + 1) return false

@@ -21,7 +21,7 @@ export class Shares {
     return true
   }
 
-  /** Returns an amount that `client` has taken. */
+  /** Makes an amount that `client` has taken available again. */
   giveBack(client: string, amount = 1): void {
     const taken = (this.#taken.get(client) ?? 0) - amount
     this.#total -= amount
@@ -34,7 +34,7 @@ export class Shares {
     return this.#taken.get(client) ?? 0
   }
 
-  /** The client with the largest share. */
+  /** The client that has taken the most. Undefined if none has taken anything. */
   get largest(): string | undefined {
     let largest: string | undefined
     for (const client of this.#taken.keys())
