@@ -8,7 +8,7 @@ export interface Call {
   /** In milliseconds since the start of the run. */
   readonly fromMs: number
   readonly untilMs: number
-  /** The status and the type of the problem document, or the result of a publish. */
+  /** The status of the response and the type of its problem document, `no response`, or the result of a publish. */
   readonly answered: string
 }
 
@@ -35,7 +35,7 @@ export interface Attempt {
   readonly calls: Call[]
 }
 
-/** A response that contradicts every possible state of the suite. */
+/** An observation that a correct suite cannot produce, such as a wrong response or a service that does not become ready in time. */
 export interface Contradiction {
   readonly atMs: number
   readonly text: string

@@ -117,7 +117,7 @@ function overHttp(
   }
 }
 
-/** Calls `once` with a publisher that can send any bytes. At the end, purges the dead letters of the queues in `purges`. */
+/** Calls `once` at intervals with a publisher that can send any bytes. At the end, purges the dead letters of the queues in `purges`. */
 function overAmqp(
   name: string,
   everyMs: number,

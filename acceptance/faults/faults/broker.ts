@@ -89,7 +89,7 @@ function alarm(kind: string, on: readonly string[], off: readonly string[]): Fau
   }
 }
 
-/** Deleting a queue also deletes its messages, and no client can prevent that. Here, the queue is empty and its consumers are frozen. */
+/** Deletes a queue only when it is empty, and freezes its consumers first: no client can prevent that the messages are deleted too. */
 const queueDeleted: Fault = {
   kind: 'queue deleted',
   group: 'broker',

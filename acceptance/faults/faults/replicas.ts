@@ -83,7 +83,7 @@ const frozenInTransaction: Fault = {
     const name = random.pick(WRITERS)
     const continues = random.fraction() < 0.5
     const victim = testbed.stack.service(name)
-    // No other client sends, so the frozen consumer has messages that this fault waits for.
+    // The clients are paused, so that the frozen consumer has only messages that this fault waits for.
     await clients.hold()
     await becomesTrue(async () => (await messagesIn(scene)).get(queueOf(name)) === 0, DONE_WITHIN_MS)
     const held = proxyOf(scene, name).holdAnswerTo('INSERT INTO inbox')
