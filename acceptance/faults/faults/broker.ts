@@ -89,7 +89,7 @@ function alarm(kind: string, on: readonly string[], off: readonly string[]): Fau
   }
 }
 
-/** Deletes a queue only when it is empty, and freezes its consumers first: no client can prevent that the messages are deleted too. */
+/** Deletes a queue only if it is empty, with its consumers frozen. Otherwise its messages would be deleted, and no client can prevent that. */
 const queueDeleted: Fault = {
   kind: 'queue deleted',
   group: 'broker',
