@@ -24,7 +24,7 @@ export async function check(args: string[]): Promise<number> {
   return isGood ? 0 : 1
 }
 
-/** Runs all checks, even if one fails. Returns the counts of the unit tests. */
+/** Runs all checks, even if one fails. Returns whether all passed, and the counts of the unit tests. */
 export async function runChecks(jestArgs: readonly string[]): Promise<{ isGood: boolean; tally: Tally }> {
   const bin = join(ROOT, 'node_modules', '.bin')
   const folder = mkdtempSync(join(tmpdir(), 'ims-check-'))

@@ -57,7 +57,7 @@ export async function makeContainer(
   await container.start()
 }
 
-/** The reaper is a container too. Without its image, testcontainers would refuse to start any container. */
+/** Starts the reaper, which is a container too. Disables it if that fails, because testcontainers would then start no container. */
 async function reaperOrWithout(onProgress: OnProgress): Promise<void> {
   try {
     await getReaper(await getContainerRuntimeClient())
