@@ -5,7 +5,7 @@ export type Answer = 'accepted' | 'not accepted' | 'unknown'
 
 /** One transmission of a message, and the response. */
 export interface Call {
-  /** In milliseconds since the start of the run. */
+  /** Both times are in milliseconds since the start of the run. */
   readonly fromMs: number
   readonly untilMs: number
   /** The status of the response and the type of its problem document, `no response`, or the result of a publish. */
@@ -31,7 +31,7 @@ export interface Attempt {
   reported: 'created' | 'deleted' | 'adjusted' | 'unknown-sku' | 'refused' | undefined
   /** The stock after the change, as reported to the client. */
   quantity: number | undefined
-  /** In the order of the responses. */
+  /** The calls, in the order of their responses. */
   readonly calls: Call[]
 }
 

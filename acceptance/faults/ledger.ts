@@ -1,4 +1,4 @@
-// The check: compares the requests and responses with the database, the log and the dead letters. It uses no clock and no server.
+// The check: compares the requests and responses with the database, the log and the dead letters. It does not read the time and calls no server.
 import type { Attempt, History } from './history.ts'
 import { type ItemFound, isFairRefusal, judgeStock, lowestBySku, type MovementFound } from './stock.ts'
 

@@ -68,7 +68,7 @@ export interface SoakOptions {
   readonly servers: Servers
   readonly seed: number
   readonly minutes: number
-  /** Only attacks whose name contains one of these words. All if empty. */
+  /** Runs only the attacks whose names contain one of these words, or all attacks if the list is empty. */
   readonly mix?: readonly string[]
   readonly limits?: typeof LIMITS
   readonly onTurn?: (turn: Turn) => void

@@ -65,7 +65,7 @@ const connectionsClosed: Fault = {
 const accepted = ({ testbed }: Pick<Scene, 'testbed'>): number =>
   [...testbed.amqp.values()].reduce((sum, proxy) => sum + proxy.accepted, 0)
 
-/** An alarm takes effect when the producer reports that it is blocked. */
+/** The alarm has taken effect when the producer reports that the broker blocks it. */
 function alarm(kind: string, on: readonly string[], off: readonly string[]): Fault {
   return {
     kind,

@@ -167,5 +167,5 @@ export const databaseFaults: readonly Fault[] = [
   deadlock,
 ]
 
-/** Too long for the normal mix. A run of at least five minutes has this fault once. */
+/** This fault takes too long for the normal mix. A run of at least five minutes includes it once. */
 export const databaseAwayForAMinute = stoppedFor('database stopped for a minute', 1, 60_000, 60_000)

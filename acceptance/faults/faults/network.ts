@@ -101,7 +101,7 @@ const cutMidway = (leg: Leg): Fault => ({
   },
 })
 
-/** A new connection is reset after one of these numbers of bytes from the server. The largest one falls into the opening of a channel. */
+/** A new connection is reset after one of these numbers of bytes from the server. The largest one is reached while a channel is opened. */
 const SET_UP_BYTES = [0, 1, 8, 60, 300, 560, 620, 700]
 
 const cutInSetUp = (leg: Leg): Fault => ({

@@ -12,7 +12,7 @@ const WAIT_S = 5
 const SKUS = 20
 const REFUSED_FOR_EACH = 3
 const DRAINED_WITHIN_MS = 60_000
-/** Longer than the confirm timeout of the command. */
+/** The longest alarm, which is longer than the confirm timeout of the command. */
 const BLOCKED_MAX_MS = 15_000
 const ENDS_WITHIN_MS = 60_000
 const TRIES_MAX = 5

@@ -37,7 +37,7 @@ async function workFor({ testbed, sender }: Scene, name: Writer): Promise<Work> 
     const messageId = history.unique('message')
     const id = isCreate ? history.unique(ITEM) : messageId
     const one = history.begin({ id, kind: isCreate ? 'create' : 'delete', queue, sku, messageId })
-    // Published only once, because a statement that fails on a duplicate would leave the frozen consumer without locks.
+    // Each message is published once, because a statement that fails on a duplicate would leave the frozen consumer without locks.
     await publish(sender, one, JSON.stringify(isCreate ? itemOf(id, sku) : { sku }))
     if (one.answer === 'accepted') history.expected.set(sku, isCreate ? id : undefined)
     return one
