@@ -34,7 +34,7 @@ export interface TcpProxy {
   readonly cutsMidway: number
   /** Resets each new connection when the server has sent this many bytes on it. Undefined ends this. */
   cutAfterBytes(bytes: number | undefined): void
-  /** Resets each new connection at once, before the server sees it, as if the server were unreachable. */
+  /** Resets each new connection at once, before it reaches the server, as if the server were unreachable. */
   turnAway(on: boolean): void
   /** The number of connections that were reset this way so far. */
   readonly turnedAway: number
@@ -76,7 +76,7 @@ export interface HeldAnswer {
   readonly answered: Promise<void>
   /** Forwards the response. If there is none yet, stops waiting for it. */
   release(): void
-  /** Resets the connection instead: the server processed the request, but the client never learns that. */
+  /** Resets the connection instead: the server processed the request, but the client gets no response. */
   lose(): void
 }
 

@@ -11,7 +11,7 @@ import { TemporaryFolder } from './temporary-folder.ts'
 /** One worker more than the number of cores, because unit tests mostly wait. By default jest leaves one core free. */
 const IN_PARALLEL = [`--maxWorkers=${availableParallelism() + 1}`]
 
-/** Single-threaded, because several threads check some types twice, and the unit tests use the other cores. */
+/** The type check uses one thread, because several threads check some types twice, and the unit tests use the other cores. */
 const TYPES = ['--noEmit', '--singleThreaded', '-p', 'tsconfig.json']
 
 /** Exit codes: 0 all checks passed · 1 a check failed. Arguments select unit tests, as with jest. */

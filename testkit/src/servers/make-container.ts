@@ -15,7 +15,7 @@ export interface Recipe {
   readonly containerPort: number
   readonly environment: Readonly<Record<string, string>>
   readonly args: readonly string[]
-  /** Copied into the container before the first start, because the engine may not share our file system. */
+  /** A file to copy into the container before the first start, because the engine may not share our file system. */
   readonly file?: { readonly from: string; readonly to: string }
 }
 
