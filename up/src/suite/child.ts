@@ -1,4 +1,4 @@
-// A service as a child process. Its output is written to a log file, and its last lines are kept. A stop has a timeout.
+// A service as a child process. Its output is written to a log file, and the last lines are reported when it exits. A stop has a timeout.
 import { identify, type ProcessIdentity } from 'testkit/processes/process-identity'
 import { start } from 'testkit/processes/start'
 import { LogFile } from './log-file.ts'
