@@ -26,7 +26,7 @@ const WITHOUT_SUITE = { status: 3, down: 0 }
 
 process.exitCode = withoutSuite() ?? (await installOrExplain()) ?? (await runMain())
 
-/** The exit code of `status` and `down` when nothing was ever installed or started. In this case they do not install the dependencies. */
+/** Returns the exit code of `status` or `down` if nothing was ever installed or started. Returns undefined if main.ts must run. */
 function withoutSuite() {
   const [command, ...args] = process.argv.slice(2)
   const code = args.length === 0 ? WITHOUT_SUITE[command] : undefined
@@ -52,7 +52,7 @@ async function installOrExplain() {
   }
 }
 
-/** Resolves with an exit code when the installation failed. */
+/** Resolves with an exit code if the installation failed, or with undefined. */
 async function installWhenNeeded() {
   if (isInstalled()) return undefined
   const giveBack = await takeTurn()

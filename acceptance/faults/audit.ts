@@ -1,4 +1,4 @@
-// Counts the inserts and deletes of items with triggers, which run in the same transactions. The suite has no code for this.
+// Counts the inserts and deletes of items. Triggers do this in the same transactions, so the suite needs no code for it.
 import type { Pool, RowDataPacket } from 'mysql2/promise'
 import type { Mysql } from 'testkit'
 import { z } from 'zod'
@@ -50,7 +50,7 @@ const verdicts = z.array(
 
 export type Audit = Pick<Found, 'inserts' | 'deletes' | 'inbox' | 'decisions' | 'table' | 'items' | 'movements'>
 
-/** The counts of the triggers, and the current rows. */
+/** Reads what the triggers recorded, and the current rows of the inventory, the inbox and the movements. */
 export async function readAudit(pool: Pool): Promise<Audit> {
   const query = async (sql: string) => (await pool.query<RowDataPacket[]>(sql))[0]
   const counted = effects.parse(await query('SELECT kind, item_id AS id, quantity, sku, name FROM effect ORDER BY id'))

@@ -2,7 +2,10 @@
 import { parseArgs } from 'node:util'
 import type { z } from 'zod'
 
-/** Parses options of the form `--name value`, and `--name` for each of `flags`. Returns a sentence that says why they are not valid. */
+/**
+ * Parses options of the form `--name value`, and `--name` for each of `flags`. Returns the parsed options, or a sentence that
+ * says why they are not valid.
+ */
 export function parseOptions<Shape extends z.ZodRawShape>(
   args: string[],
   schema: z.ZodObject<Shape>,

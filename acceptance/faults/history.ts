@@ -5,10 +5,10 @@ export type Answer = 'accepted' | 'not accepted' | 'unknown'
 
 /** One transmission of a message, and the response. */
 export interface Call {
-  /** In milliseconds since the start of the run. */
+  /** Both times are in milliseconds since the start of the run. */
   readonly fromMs: number
   readonly untilMs: number
-  /** The status and the type of the problem document, or the result of a publish. */
+  /** The status of the response and the type of its problem document, `no response`, or the result of a publish. */
   readonly answered: string
 }
 
@@ -31,11 +31,11 @@ export interface Attempt {
   reported: 'created' | 'deleted' | 'adjusted' | 'unknown-sku' | 'refused' | undefined
   /** The stock after the change, as reported to the client. */
   quantity: number | undefined
-  /** In the order of the responses. */
+  /** The calls, in the order of their responses. */
   readonly calls: Call[]
 }
 
-/** A response that contradicts every possible state of the suite. */
+/** An observation that a correct suite cannot produce, such as a wrong response or a service that does not become ready in time. */
 export interface Contradiction {
   readonly atMs: number
   readonly text: string

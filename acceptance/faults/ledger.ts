@@ -1,4 +1,4 @@
-// The check: compares the requests and responses with the database, the log and the dead letters. It uses no clock and no server.
+// The check: compares the requests and responses with the database, the log and the dead letters. It does not read the time and calls no server.
 import type { Attempt, History } from './history.ts'
 import { type ItemFound, isFairRefusal, judgeStock, lowestBySku, type MovementFound } from './stock.ts'
 
@@ -40,7 +40,7 @@ export interface Recorded {
 export interface Decision {
   readonly epochMs: number
   readonly outcome: string
-  /** The reason for a refusal, null if it was applied. */
+  /** The reason for the refusal, or null if the message was applied. */
   readonly error: string | null
   readonly redrives: number
 }
@@ -79,18 +79,18 @@ export interface Judgement {
   readonly violations: readonly Violation[]
   readonly attempted: number
   readonly accepted: number
-  /** The results of the accepted messages. Each message has one result, so these and the lost ones add up to `accepted`. */
+  /** The results of the accepted messages. Each message has one result, so these three counts and the lost messages add up to `accepted`. */
   readonly applied: number
   readonly reported: number
   readonly deadLettered: number
   readonly indeterminate: number
   readonly sentTwice: number
   readonly letters: number
-  /** The number of additional dead letters of messages. A crash between the confirm and the ack dead-letters a message twice. */
+  /** The number of dead letters beyond the first of each message. A crash between the confirm and the ack dead-letters a message twice. */
   readonly deadLetteredAgain: number
 }
 
-/** Compares the history with the collected data. */
+/** Compares the history with the collected data, and returns the violations and the counts. */
 export function judge(
   history: Pick<History, 'attempts' | 'expected' | 'contradictions' | 'disturbances'>,
   found: Found,
@@ -191,7 +191,7 @@ function effectsOf(attempt: Attempt, found: Found): number {
   return kind === 'healthcheck' ? (found.logged.get(messageId) ?? 0) : 0
 }
 
-/** E ∪ D ⊆ T: every effect and every dead letter belongs to a message that was sent. */
+/** Every stored item and every dead letter must belong to a message that was sent. */
 function neverSent(attempts: readonly Attempt[], found: Found, letters: DeadLetters): Violation[] {
   const ids = new Set(attempts.map(({ id }) => id))
   const names = [...found.inserts.keys()].filter((name) => !ids.has(name))

@@ -81,7 +81,7 @@ async function ledger(given: Given, known: Known, options: RunOptions): Promise<
   const run = await finishedOrNot(options)
   for (const line of linesOf(run)) say(line)
   const isRight = violationsOf(run).length === 0
-  // Written before the run is shrunk, because shrinking may be interrupted.
+  // The report is written before the run is shrunk, because shrinking may be interrupted.
   write('report.html', run, given.only)
   if (!isRight && !given['no-shrink']) {
     say('… the run failed. Searching for fewer faults that still make it fail')

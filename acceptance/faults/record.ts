@@ -28,10 +28,10 @@ export interface MessageRecord
 
 /** An event of a message, apart from its calls. */
 export interface Event {
-  /** Absent for traces that are found at the end of the run. */
+  /** Absent if the event was found only at the end of the run. */
   readonly atMs?: number
   readonly text: string
-  /** Set if a consumer applied or refused the command here. */
+  /** Set if the event is that a consumer applied or refused the command. */
   readonly isDecision?: true
 }
 
@@ -96,7 +96,7 @@ export const violationsOf = (run: Run | Unfinished): readonly Violation[] =>
 
 const endOf = ({ calls }: MessageRecord): number => Math.max(0, ...calls.map(({ untilMs }) => untilMs))
 
-/** The traces of a message at the end, in the database and in the queues. */
+/** The effects of a message that are found in the database, in the log and in the queues at the end. */
 function traces({ id, kind, sku, messageId }: Attempt, found: Found, dead: readonly DeadLetterFound[]): string[] {
   const inserts = found.inserts.get(id) ?? 0
   const logged = found.logged.get(messageId ?? '') ?? 0

@@ -79,7 +79,7 @@ export function summaryLine({ rounds, judgement, repeated, history }: Run, seed:
   ].join(' · ')
 }
 
-/** The known history of each message with a violation. */
+/** The lines for the first violations, each with the history of its message. The last line says how many are left out. */
 export function violationLines(run: Run): string[] {
   const { violations } = run.judgement
   const log = violations.length === 0 ? [] : run.lines.map((line) => JSON.stringify(line))

@@ -67,7 +67,7 @@ export class Unfinished extends Error {
   }
 }
 
-/** Runs for `minutes`, drains the queues, and checks the result. Rejects with `Unfinished` if that was not possible. */
+/** Runs for `minutes`, drains the queues, and checks the result. Rejects with `Unfinished` if it could not do all of this. */
 export async function runLedger(options: RunOptions): Promise<Run> {
   const testbed = await startTestbed(options.servers, options)
   const history = new History()

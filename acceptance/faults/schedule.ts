@@ -7,7 +7,7 @@ import type { Random } from './random.ts'
 const PAIR_FRACTION = 0.4
 
 export interface Planned {
-  /** From 1 on. The fault that lasts a minute, which is the first in long runs, has number 0. */
+  /** Starts at 1. Number 0 is the fault that lasts a minute, which comes first in long runs. */
   readonly number: number
   readonly fault: Fault
   readonly random: Random

@@ -17,7 +17,7 @@ export interface Shrinking<Failure> {
 }
 
 /**
- * Tries no fault at all, then the suspects, then halves, quarters and so on, and also everything except each of these parts.
+ * Tries no fault at all, then the suspects, then halves, quarters and so on, and also all faults except one of these parts.
  * A run that does not fail proves nothing, because a fault causes a violation only at the right moment. The result is
  * therefore small, but not necessarily the smallest.
  */

@@ -21,7 +21,7 @@ export async function finishedOrNot(options: RunOptions): Promise<Run | Unfinish
 
 /**
  * Resolves with the smallest run that failed with a violation of the same kind. If the failed run was not finished, any
- * failure counts. No run starts after the duration of the failed run, or after five minutes if that is longer.
+ * failure counts. New runs start only for `minutes`, or for five minutes if that is longer.
  */
 export async function smallerRun(
   failed: Run | Unfinished,

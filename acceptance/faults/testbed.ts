@@ -131,7 +131,7 @@ export async function startTestbed(
   }
 }
 
-/** Grants privileges table by table, so that each one can be revoked alone. */
+/** Grants the privileges on each table separately, so that a fault can revoke one without the others. */
 async function newAccount({ mysql }: Servers, database: string): Promise<Account> {
   const user = `ledger_${randomBytes(4).toString('hex')}`
   const password = randomBytes(12).toString('hex')

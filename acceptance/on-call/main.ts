@@ -153,7 +153,7 @@ function faultsOn(stack: Stack, nodes: readonly Node[]): Fault[] {
       receiver: 'pager',
       concerns: 'producer',
       begin: () => Promise.all(nodes.map((node) => node.kill())),
-      // In parallel, because a node waits for the others.
+      // The nodes start in parallel, because each one waits for the others.
       end: () => Promise.all(nodes.map((node) => node.start())),
     },
     {

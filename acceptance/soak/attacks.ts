@@ -5,7 +5,7 @@ import { connect as connectAmqp } from 'amqplib'
 import { field, openRawPublisher, type RawPublisher, sized } from '../../messaging/test/raw-amqp.ts'
 import type { Random } from '../faults/random.ts'
 
-/** Every item, body and id of an attack starts with this prefix. Honest clients never use it. */
+/** The names of all items that attacks create start with this word, and their invalid commands contain it. Honest clients never use it. */
 export const HOSTILE = 'hostile'
 
 export interface Target {
@@ -117,7 +117,7 @@ function overHttp(
   }
 }
 
-/** Calls `once` with a publisher that can send any bytes. At the end, purges the dead letters of the queues in `purges`. */
+/** Calls `once` at intervals with a publisher that can send any bytes. At the end, purges the dead letters of the queues in `purges`. */
 function overAmqp(
   name: string,
   everyMs: number,

@@ -68,7 +68,7 @@ export interface SoakOptions {
   readonly servers: Servers
   readonly seed: number
   readonly minutes: number
-  /** Only attacks whose name contains one of these words. All if empty. */
+  /** Runs only the attacks whose names contain one of these words, or all attacks if the list is empty. */
   readonly mix?: readonly string[]
   readonly limits?: typeof LIMITS
   readonly onTurn?: (turn: Turn) => void
@@ -85,7 +85,7 @@ export interface Turn {
 export interface Violation {
   readonly atMs: number
   readonly what: string
-  /** The highest value seen, a duration or an amount. */
+  /** The measured value, such as a response time or the memory of a process. */
   readonly amount?: string
 }
 
@@ -158,7 +158,7 @@ class Soaking {
     const attackers = fork(fileURLToPath(new URL('attacker.ts', import.meta.url)), { execArgv: [] })
     let beforeP95Ms = 0
     try {
-      // Not measured at first, because the first requests of a process include compilation.
+      // The first requests are not measured, because the services compile code while they process them.
       await this.#pause(BEFORE_MS / 2)
       const beganMs = this.#history.nowMs()
       await this.#pause(BEFORE_MS)
@@ -307,7 +307,7 @@ class Soaking {
 
   #mustNotGrow(): void {
     const third = Math.floor(this.#quietPeriods.length / 3)
-    // Not checked in a short run, because the memory of a process grows after its start.
+    // Growth is not checked in a short run, because the memory of a process grows after its start.
     if (third < QUIET_PERIODS_MIN) return
     for (const service of SERVICES) {
       const [middle, last] = [this.#quietPeriods.slice(third, 2 * third), this.#quietPeriods.slice(-third)].map(

@@ -1,4 +1,4 @@
-// The public exports of testkit: real servers for the other workspaces.
+// The public exports of testkit: real servers, network proxies, child processes and helpers for tests.
 export { allocatedBytes, heldBytes } from './allocated-bytes.ts'
 export { type Certificate, CertificateAuthority } from './certificate-authority.ts'
 export { commitOf } from './commit.ts'

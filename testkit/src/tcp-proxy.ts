@@ -34,7 +34,7 @@ export interface TcpProxy {
   readonly cutsMidway: number
   /** Resets each new connection when the server has sent this many bytes on it. Undefined ends this. */
   cutAfterBytes(bytes: number | undefined): void
-  /** Resets each new connection at once, before the server sees it, as if the server were unreachable. */
+  /** Resets each new connection at once, before it reaches the server, as if the server were unreachable. */
   turnAway(on: boolean): void
   /** The number of connections that were reset this way so far. */
   readonly turnedAway: number
@@ -45,7 +45,7 @@ export interface TcpProxy {
   closeAsOpened(answers: number | undefined): void
   /** The number of connections that were closed this way so far. */
   readonly closedAsOpened: number
-  /** When the `nth` chunk that contains `text` is sent to the server, holds the server's responses on that connection. */
+  /** When the `nth` chunk that contains `text` is sent to the server, holds back the server's responses on that connection. */
   holdAnswerTo(text: string, nth?: number): HeldAnswer
   /** Like holdAnswerTo, but resets the connection instead of forwarding the response. */
   loseAnswerTo(text: string, nth?: number): void
@@ -76,7 +76,7 @@ export interface HeldAnswer {
   readonly answered: Promise<void>
   /** Forwards the response. If there is none yet, stops waiting for it. */
   release(): void
-  /** Resets the connection instead: the server processed the request, but the client never learns that. */
+  /** Resets the connection instead: the server processed the request, but the client gets no response. */
   lose(): void
 }
 
@@ -351,7 +351,7 @@ function closeFrame(code: number, text: string): Buffer {
   return Buffer.concat([Buffer.from([1, 0, 0, 0, 0, 0, payload.length]), payload, Buffer.from([0xce])])
 }
 
-/** The first response to a command: https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_err_packet.html */
+/** An error as the first response to a command: https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_err_packet.html */
 function errorPacket({ errno, sqlState, message }: MysqlError): Buffer {
   const payload = Buffer.concat([
     Buffer.from([0xff, errno & 0xff, errno >> 8]),

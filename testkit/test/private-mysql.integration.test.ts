@@ -34,7 +34,7 @@ here('a private MySQL', () => {
     for (const folder of [top, predictable]) rmSync(folder, { recursive: true })
   })
 
-  it('puts its socket in a new folder with an unpredictable name, closed to other users', () => {
+  it('puts its socket in a folder that only its user can enter, not in one with a predictable name', () => {
     expect(dirname(socket)).not.toBe(predictable)
     expect(readdirSync(predictable)).toEqual([])
     const { mode, uid } = lstatSync(dirname(socket))

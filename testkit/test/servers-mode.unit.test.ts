@@ -31,7 +31,7 @@ describe('the mode', () => {
     expect(modeByEnvironment({ IMS_SERVICES: 'docker' })).toBe('docker')
   })
 
-  it('rejects any other value of IMS_SERVICES, and names it', () => {
+  it('is rejected when IMS_SERVICES has another value, and the error names that value', () => {
     expect(() => modeByEnvironment({ IMS_SERVICES: 'podman' })).toThrow(
       'IMS_SERVICES is "podman", but must be one of external, docker, local, or not set',
     )
@@ -57,13 +57,13 @@ describe('policies', () => {
       .object({ policies: z.array(z.object({ vhost: z.string(), pattern: z.string(), 'apply-to': z.string() })) })
       .parse(JSON.parse(json)).policies
 
-  it('for quorum queues are loaded on RabbitMQ 4 only, because older versions reject the whole list', () => {
+  it('for quorum queues are in the definitions for RabbitMQ 4 only, because older versions reject the whole list', () => {
     const kinds = (version: string) => parsed(policiesFor('/', version)).map((policy) => policy['apply-to'])
     expect(kinds('3.10.8')).toEqual(['queues', 'queues', 'queues', 'queues'])
     expect(kinds('4.3.6').filter((kind) => kind === 'quorum_queues')).toHaveLength(8)
   })
 
-  it('are set on the requested vhost', () => {
+  it('belong to the requested vhost', () => {
     expect(new Set(parsed(newVhost('mine', 'ims', '4.0.5')).map(({ vhost }) => vhost))).toEqual(new Set(['mine']))
   })
 })

@@ -50,7 +50,7 @@ describe('private servers', () => {
     }
   })
 
-  it('have the policies of the queues in RabbitMQ, and only one user', async () => {
+  it('have dead-letter policies for their queues in RabbitMQ, and only one user', async () => {
     const policies = await servers.rabbitmq.ctl('--silent', 'list_policies')
     for (const queue of ['healthcheck', 'create_item', 'stock_management']) {
       expect(policies).toContain(`"dead-letter-routing-key":"${queue}.dead-letter"`)
@@ -123,7 +123,7 @@ describe('private servers', () => {
     await eventually(async () => expect(await answering()).toEqual([true, true]))
   })
 
-  it('reject with the end of the log when a server does not start', async () => {
+  it('report the end of the log when MySQL does not start', async () => {
     await servers.mysql.stop()
     const file = join(directory, 'mysql', 'data', 'ibdata1')
     const content = readFileSync(file)
@@ -167,7 +167,7 @@ describe('private servers', () => {
 })
 
 describe('a test space', () => {
-  it('is a vhost with the policies and an empty database, and is deleted with its contents', async () => {
+  it('is a vhost with policies and a database, and is deleted with its contents', async () => {
     const space = await testSpace(servers, 'A Test of: something')
     expect(space.rabbitmq.vhost).toMatch(/^ims_a_test_of_something_[0-9a-f]{8}$/)
     expect(await servers.rabbitmq.ctl('list_policies', '-p', space.rabbitmq.vhost)).toContain('create_item.dead-letter')

@@ -107,8 +107,7 @@ describe('the TCP proxy', () => {
     client.write('abcdefghij')
     await eventually(() => expect(ended).toBe('reset'))
     expect(proxy.cutsMidway).toBe(1)
-    expect(received.startsWith('0123456789')).toBe(true)
-    expect(received).not.toContain('efghij')
+    expect('0123456789abcd'.startsWith(received)).toBe(true)
   })
 
   it('resets a new connection after a number of bytes from the server', async () => {

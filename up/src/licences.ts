@@ -114,7 +114,10 @@ function whereIs(name: string, from: string, packages: Packages): string | undef
   return at !== undefined && packages[at]?.link ? packages[at].resolved : at
 }
 
-/** The folders in which Node looks: `a/node_modules/b/`, `a/` and the root (empty) for `a/node_modules/b`. */
+/**
+ * The folders whose `node_modules` Node searches, nearest first. For `a/node_modules/b`: `a/node_modules/b/`, `a/` and the root
+ * (an empty string).
+ */
 function foldersUp(path: string): string[] {
   const parts = path.split('/node_modules/')
   const folders = parts.map((_, index) => `${parts.slice(0, parts.length - index).join('/node_modules/')}/`)

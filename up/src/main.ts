@@ -4,7 +4,7 @@ type Command = (args: string[]) => Promise<number>
 const EXIT_USAGE = 64
 const EXIT_FAILURE = 1
 
-// Imported on demand, so that an error in one command does not affect the others.
+// Commands are imported on demand, so that an error in one does not affect the others.
 const commands: Record<string, () => Promise<Command>> = {
   up: async () => (await import('./suite/up.ts')).up,
   down: async () => (await import('./suite/down.ts')).down,

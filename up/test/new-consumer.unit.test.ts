@@ -8,7 +8,7 @@ import { type FileChange, textsAfter, writeAll } from '../src/new/file-change.ts
 
 const ROOT = join(import.meta.dirname, '../..')
 
-describe('newConsumer', () => {
+describe('npm run new', () => {
   it.each([
     ['create_item', 'consumer_nine', 'the queue create_item exists already'],
     ['adjust_everything', 'consumer_two', 'the service consumer_two exists already'],
@@ -29,13 +29,13 @@ describe('newConsumer', () => {
     expect(() => newConsumer(ROOT, queue, consumer)).toThrow(why)
   })
 
-  it('rejects a new file that already exists', () => {
+  it('rejects a change that adds an existing file', () => {
     const changes = newConsumer(ROOT, 'adjust_everything', 'consumer_nine')
     const taken = { file: 'README.md', to: 'x' }
     expect(() => textsAfter(ROOT, [...changes, taken])).toThrow('README.md exists already')
   })
 
-  it('rejects a file that does not contain the text to replace', () => {
+  it('rejects a change of a text that the file does not contain', () => {
     expect(() => textsAfter(ROOT, [{ file: 'README.md', from: 'not there', to: '' }])).toThrow(
       'README.md does not contain:\nnot there',
     )

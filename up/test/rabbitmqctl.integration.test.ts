@@ -10,7 +10,7 @@ import { writeState } from '../src/suite/state.ts'
 
 const MAIN = join(import.meta.dirname, '..', 'src', 'main.ts')
 
-it('fails with a message when no suite runs, and when its servers are external', async () => {
+it('fails with a message when no suite runs, and when the servers of the suite are external', async () => {
   const { space } = await serversUnderTest('rabbitmqctl')
   const directory = mkdtempSync(join(tmpdir(), 'ims-rabbitmqctl-'))
   const env = { ...process.env, NODE_OPTIONS: '', IMS_UP_DIRECTORY: directory, IMS_SERVICES: 'local' }

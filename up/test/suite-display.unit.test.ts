@@ -59,7 +59,7 @@ describe('the progress of a step', () => {
     expect(screen.text).toMatch(/^ {2}ports: looking\n✓ ports: free \(0\.\d s\)\n$/)
   })
 
-  it('is rewritten in place on a terminal, below the log lines of the services', () => {
+  it('is overwritten on a terminal, below the log lines of the services', () => {
     const screen = recordingScreen(true)
     const report = showOn(screen, 3)
     report({ kind: 'begun', step: 'one' })
@@ -81,7 +81,7 @@ describe('the progress of a step', () => {
     expect(own).not.toMatch(/[^\P{C}\n]/u)
   })
 
-  it('is never wider than the terminal while it is rewritten', () => {
+  it('is never wider than the terminal while it is overwritten', () => {
     const screen = recordingScreen(true)
     showOn(screen, 3)({ kind: 'detail', step: 'servers', text: 'x'.repeat(100) })
     expect(screen.text).toHaveLength('\r\x1b[2K'.length + 39)

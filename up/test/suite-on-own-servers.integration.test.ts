@@ -52,7 +52,7 @@ beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), 'ims-own-'))
   folder = join(root, "A café's $HOME (1)")
   mkdirSync(folder)
-  // Without its directory, because the tests use several directories.
+  // The directory is left out, because the tests use several directories.
   const { IMS_UP_DIRECTORY: _, ...others } = await ownSuite('')
   environment = others
 })

@@ -53,7 +53,7 @@ describe('waiting', () => {
     await expect(waiting).rejects.toThrow(new StepFailed('after 0.01 s: no connection to MySQL', ''))
   })
 
-  it('ends at once when it is interrupted', async () => {
+  it('ends before the timeout when it is interrupted', async () => {
     await expect(until(60_000, AbortSignal.timeout(50), async () => 'not yet')).rejects.toMatchObject({
       name: 'Interrupted',
     })

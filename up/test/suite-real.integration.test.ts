@@ -74,7 +74,7 @@ describe('the real suite', () => {
     expect(readFileSync(join(directory, 'logs', 'up.log'), 'utf8')).toContain('consumer_two died (killed by SIGKILL)')
   })
 
-  it('stops in order with a clean exit of every service, and does not stop external servers', async () => {
+  it('stops in order with a clean exit of every service, and reports that the servers are external', async () => {
     const { code, output } = await ims('down', '--volumes')
     expect(code).toBe(0)
     expect(output).toMatch(/^producer stopped\n(consumer_\w+ stopped\n)+RabbitMQ and MySQL are external /)

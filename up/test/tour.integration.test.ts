@@ -43,14 +43,14 @@ afterAll(async () => {
 
 const test = hasServerPrograms() ? it : it.skip
 
-test('each command prints the output that the page shows', async () => {
+test('each command of docs/tour.md prints the output that the page shows', async () => {
   environment = { ...(await ownSuite(join(root, 'up'))), TMPDIR: root }
   const commands = blocks.map(({ kind, text }, index) => (kind === 'sh' ? `echo "=== ${index}"\n${text}` : ''))
   const [last = ''] = commands.splice(-1, 1)
   const script = [...commands, skus, last]
     .join('\n')
     .replaceAll('127.0.0.1:5000', `127.0.0.1:${environment.PORT}`)
-    // Longer times than on the page, because the machine may be busy.
+    // The times are longer than on the page, because the machine may be busy.
     .replaceAll('Prefer: wait=5', 'Prefer: wait=30')
     .replaceAll('Prefer: wait=2', 'Prefer: wait=8')
     .replaceAll('break -- mysql 20s', 'break -- mysql 50s')

@@ -7,13 +7,13 @@ import type { Fault, Scene } from './fault.ts'
 
 const LOGIN_WITHIN_MS = 3_000
 
-/** Connects to the server without a proxy, with the services' account. Rejects if the services cannot connect either. */
+/** Connects to the server without a proxy, with the services' account. Rejects if the server does not accept the connection. */
 export async function login({ stack, account }: Testbed): Promise<Connection> {
   const { host, port, database } = stack.space.mysql
   return await mysql.createConnection({ host, port, database, ...account, connectTimeout: LOGIN_WITHIN_MS })
 }
 
-/** Runs a query on a new connection of the services' account. Rejects if it cannot connect or the server refuses the query. */
+/** Runs a query on a new connection of the services' account. Rejects if the connection or the query fails. */
 export async function readAsServices(testbed: Testbed, statement: string): Promise<RowDataPacket[]> {
   const connection = await login(testbed)
   try {
@@ -134,7 +134,7 @@ const privilegeRevoked = accountFault('database privilege revoked', 6, ({ testbe
 const pluginChanged = accountFault('database authentication plugin changed', 4, async ({ testbed }) => {
   const { sql, isMariadb, who, password } = rootOf(testbed)
   const [name, library] = isMariadb ? ['ed25519', 'auth_ed25519'] : ['mysql_no_login', 'mysql_no_login.so']
-  // An earlier fault may have installed it.
+  // Fails if an earlier fault has already installed the plugin.
   await sql(`INSTALL PLUGIN ${name} SONAME '${library}'`).catch(() => {})
   return {
     note: name,

@@ -65,7 +65,7 @@ const connectionsClosed: Fault = {
 const accepted = ({ testbed }: Pick<Scene, 'testbed'>): number =>
   [...testbed.amqp.values()].reduce((sum, proxy) => sum + proxy.accepted, 0)
 
-/** An alarm takes effect when the producer reports that it is blocked. */
+/** The alarm has taken effect when the producer reports that the broker blocks it. */
 function alarm(kind: string, on: readonly string[], off: readonly string[]): Fault {
   return {
     kind,
@@ -89,7 +89,7 @@ function alarm(kind: string, on: readonly string[], off: readonly string[]): Fau
   }
 }
 
-/** Deleting a queue also deletes its messages, and no client can prevent that. Here, the queue is empty and its consumers are frozen. */
+/** Deletes a queue only if it is empty, with its consumers frozen. Otherwise its messages would be deleted, and no client can prevent that. */
 const queueDeleted: Fault = {
   kind: 'queue deleted',
   group: 'broker',

@@ -95,7 +95,7 @@ const READ_ONLY_ERROR = {
  */
 const failedOver: Fault = {
   kind: 'database failed over, the old server read-only',
-  // This fault is judged by the writes of the services. There are none while the broker is down as well.
+  // Runs without other faults, because its result depends on writes of the services, and there are none while the broker is down.
   group: 'moment',
   weight: 5,
   inject: async ({ testbed, sender, random }) => {
@@ -116,10 +116,13 @@ const failedOver: Fault = {
     return { note: `${count()} writes refused`, lastsMs: 0, repair: async () => count() > 0 }
   },
 }
-/** The rival first writes this many rows, so that InnoDB rolls back the consumer, which has written less. */
+/** The rival transaction of the deadlock first writes this many rows, so that InnoDB rolls back the consumer, which has written less. */
 const RIVAL_ROWS = 3_000
 
-/** A rival locks the inventory, lets a consumer write its inbox and wait, and then locks the inbox. InnoDB rolls back one of the two. */
+/**
+ * A rival transaction locks the inventory, lets a consumer write to the inbox and wait for the inventory, and then locks the
+ * inbox. InnoDB rolls back one of the two.
+ */
 const deadlock: Fault = {
   kind: 'database deadlock',
   group: 'database',
@@ -164,5 +167,5 @@ export const databaseFaults: readonly Fault[] = [
   deadlock,
 ]
 
-/** Too long for the normal mix. A run of at least five minutes has this fault once. */
+/** This fault takes too long for the normal mix. A run of at least five minutes includes it once. */
 export const databaseAwayForAMinute = stoppedFor('database stopped for a minute', 1, 60_000, 60_000)

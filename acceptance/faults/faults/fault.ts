@@ -21,7 +21,7 @@ export interface Fault {
   readonly kind: string
   readonly group: Group
   readonly weight: number
-  /** Causes the fault, and resolves when it is in place. */
+  /** Causes the fault, and resolves when it has begun. */
   inject(scene: Scene): Promise<Injected>
 }
 

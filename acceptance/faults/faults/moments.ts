@@ -108,7 +108,7 @@ const ackOfClosedChannel: Fault = {
     const others = replicasOf(name).filter((other) => other !== name)
     for (const other of others) scene.testbed.stack.service(other).kill('SIGTERM')
     for (const other of others) await scene.testbed.stack.service(other).exited
-    // On a new channel the delivery tags are small, so that they are also valid on the next channel.
+    // Delivery tags start at 1 on every channel. After this cut they are small, so the next channel uses the same ones.
     amqp.cut()
     await becomesTrue(async () => (await victim.notReady()) === undefined, COMES_WITHIN_MS)
     await pause(150)

@@ -12,7 +12,7 @@ interface Leg {
 const amqpLeg: Leg = { name: 'AMQP', group: 'amqp leg', proxies: ({ testbed }) => [...testbed.amqp.values()] }
 const mysqlLeg: Leg = { name: 'MySQL', group: 'mysql leg', proxies: ({ testbed }) => [...testbed.mysql.values()] }
 
-/** The proxy of one service or, every third time, the proxies of all services. */
+/** The proxy of one random service or, in a third of the cases, the proxies of all services. */
 function some(scene: Scene, leg: Leg): readonly TcpProxy[] {
   const all = leg.proxies(scene)
   return scene.random.fraction() < 1 / 3 ? all : [scene.random.pick(all)]
@@ -72,7 +72,7 @@ function blow(leg: Leg, kind: string, injectOn: (proxy: TcpProxy) => number): Fa
         note: `${count} connection(s)`,
         lastsMs: scene.random.whole(0, 300),
         repair: async () => {
-          // A half-closed connection stays open for as long as both sides keep it.
+          // A half-closed connection may stay open for ever, so the repair cuts it.
           if (kind === 'half-close') for (const proxy of hit) proxy.cut()
           return count > 0
         },
@@ -101,7 +101,7 @@ const cutMidway = (leg: Leg): Fault => ({
   },
 })
 
-/** A new connection is reset after this many bytes from the server. The values range from 0 to the middle of opening a channel. */
+/** A new connection is reset after one of these numbers of bytes from the server. The largest one is reached while a channel is opened. */
 const SET_UP_BYTES = [0, 1, 8, 60, 300, 560, 620, 700]
 
 const cutInSetUp = (leg: Leg): Fault => ({

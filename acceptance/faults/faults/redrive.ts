@@ -12,7 +12,7 @@ const WAIT_S = 5
 const SKUS = 20
 const REFUSED_FOR_EACH = 3
 const DRAINED_WITHIN_MS = 60_000
-/** Longer than the confirm timeout of the command. */
+/** The longest alarm, which is longer than the confirm timeout of the command. */
 const BLOCKED_MAX_MS = 15_000
 const ENDS_WITHIN_MS = 60_000
 const TRIES_MAX = 5
@@ -33,7 +33,7 @@ async function redrive({ testbed }: Scene): Promise<number> {
   return code ?? 137
 }
 
-/** Waits until the queue is empty, and resolves with the number of dead letters. Undefined if that takes too long. */
+/** Resolves with the number of dead letters when the queue is empty, or with undefined if that takes too long. */
 async function lettersWhenDrained(scene: Scene): Promise<number | undefined> {
   let letters: number | undefined
   const isDrained = await becomesTrue(async () => {
@@ -100,7 +100,7 @@ const underAlarm: Fault = {
         `a redrive still ended with exit code ${again} in the last of ${TRIES_MAX} attempts after the alarm`,
       )
     await lettersWhenDrained(scene)
-    // From here on, a message may have one dead letter for each time that it was refused.
+    // After the redrives, an earlier message may have a dead letter for each refusal, so the check must not limit their number.
     history.disturbances.push({ fromMs: 0, untilMs: history.nowMs() })
     clients.resume()
     return {

@@ -37,7 +37,7 @@ async function workFor({ testbed, sender }: Scene, name: Writer): Promise<Work> 
     const messageId = history.unique('message')
     const id = isCreate ? history.unique(ITEM) : messageId
     const one = history.begin({ id, kind: isCreate ? 'create' : 'delete', queue, sku, messageId })
-    // Published only once, because a statement that fails on a duplicate would leave the frozen consumer without locks.
+    // Each message is published once, because a statement that fails on a duplicate would leave the frozen consumer without locks.
     await publish(sender, one, JSON.stringify(isCreate ? itemOf(id, sku) : { sku }))
     if (one.answer === 'accepted') history.expected.set(sku, isCreate ? id : undefined)
     return one
@@ -83,7 +83,7 @@ const frozenInTransaction: Fault = {
     const name = random.pick(WRITERS)
     const continues = random.fraction() < 0.5
     const victim = testbed.stack.service(name)
-    // No other client sends, so the frozen consumer has messages that this fault waits for.
+    // The clients are paused, so that the frozen consumer has only messages that this fault waits for.
     await clients.hold()
     await becomesTrue(async () => (await messagesIn(scene)).get(queueOf(name)) === 0, DONE_WITHIN_MS)
     const held = proxyOf(scene, name).holdAnswerTo('INSERT INTO inbox')

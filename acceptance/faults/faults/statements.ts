@@ -1,4 +1,4 @@
-// Faults of statements: they are killed at random, ROLLBACK or COMMIT is refused, or replicas have deadlocks.
+// Faults of statements: they are killed at random, ROLLBACK or COMMIT is refused, or replicas compete for row locks.
 import { setTimeout as pause } from 'node:timers/promises'
 import type { RowDataPacket } from 'mysql2/promise'
 import type { Refusals } from 'testkit'

@@ -167,7 +167,7 @@ const createComesAgain: Scenario = {
     const { sent, body } = begunCreate(sender, sku)
     await publish(sender, sent, body)
     if (sent.answer !== 'accepted') return
-    // The delete finds the item as soon as it is stored.
+    // The delete may be applied before the create. It is then repeated until it finds the item.
     for (let tries = 0; tries < TRIES_MAX; tries += 1) {
       const gone = await remove(sender, sku, WAIT_S)
       if (gone.reported === 'deleted') {

@@ -13,9 +13,9 @@ export interface Program {
 export interface StartOptions extends Program {
   /** By default standard input is empty, and the output is piped to this process. */
   readonly stdio?: SpawnOptions['stdio']
-  /** Starts it in its own session. Ctrl-C in the terminal does not reach it, and `killGroup` also ends its child processes. */
+  /** Starts the program in its own session. Ctrl-C in the terminal does not reach it, and `killGroup` also ends its child processes. */
   readonly ownGroup?: boolean
-  /** Receives the output of both streams as it arrives. With `onChunk` or `onLine`, the output is not kept. */
+  /** Receives the output of both streams as it arrives. With `onChunk` or `onLine`, `out` and `err` return nothing. */
   onChunk?(chunk: Buffer): void
   /** Receives each line of both streams. A character that is split between two chunks is decoded correctly. */
   onLine?(line: string): void

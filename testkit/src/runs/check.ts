@@ -11,7 +11,7 @@ import { TemporaryFolder } from './temporary-folder.ts'
 /** One worker more than the number of cores, because unit tests mostly wait. By default jest leaves one core free. */
 const IN_PARALLEL = [`--maxWorkers=${availableParallelism() + 1}`]
 
-/** Single-threaded, because several threads check some types twice, and the unit tests use the other cores. */
+/** The type check uses one thread, because several threads check some types twice, and the unit tests use the other cores. */
 const TYPES = ['--noEmit', '--singleThreaded', '-p', 'tsconfig.json']
 
 /** Exit codes: 0 all checks passed · 1 a check failed. Arguments select unit tests, as with jest. */
@@ -24,7 +24,7 @@ export async function check(args: string[]): Promise<number> {
   return isGood ? 0 : 1
 }
 
-/** Runs all checks, even if one fails. Returns the counts of the unit tests. */
+/** Runs all checks, even if one fails. Returns whether all passed, and the counts of the unit tests. */
 export async function runChecks(jestArgs: readonly string[]): Promise<{ isGood: boolean; tally: Tally }> {
   const bin = join(ROOT, 'node_modules', '.bin')
   const folder = mkdtempSync(join(tmpdir(), 'ims-check-'))

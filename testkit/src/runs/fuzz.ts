@@ -19,7 +19,7 @@ export async function fuzz(args: string[]): Promise<number> {
   const again = `npm run fuzz -- ${['--runs', runs, '--seed', seed, ...words].join(' ')}`
   process.stdout.write(`${runs} runs of each property from seed ${seed}\n`)
   const interrupted = interruptedBySignals()
-  // Only property tests: their file names start with `fuzz-`.
+  // The file names of property tests start with `fuzz-`.
   const paths = words.length === 0 ? ['/fuzz-'] : words.map((word) => `/fuzz-[^/]*${word}`)
   const { passed, failed } = await testsOnServers(paths, interrupted, [['unit', 'integration', 'acceptance']])
   const isGood = failed === 0 && passed > 0

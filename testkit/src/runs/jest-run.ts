@@ -51,7 +51,7 @@ async function runInto(resultsFile: string, run: JestRun): Promise<Tally> {
   interrupted.throwIfAborted()
   const options = ['--runInBand', ...(reporter === undefined ? [] : [`--reporters=${reporter}`])]
   const command = jestCommand(projects, resultsFile, options, args)
-  // Its own process group, so that all processes that the tests started can be killed with it.
+  // Jest gets its own process group, so that all processes that the tests started can be killed with it.
   const where = { cwd: ROOT, env, ownGroup: true }
   const { child, ended, killGroup } = start({ command, ...where, stdio: ['ignore', 'ignore', 'inherit'] })
   if (child.pid !== undefined) started?.(child.pid)

@@ -76,7 +76,10 @@ function broken(message: string, classname: string): string {
 
 const wasNotRun = ({ status }: Test) => status !== 'passed' && status !== 'failed'
 
-/** `messaging.settle unit` for `messaging/test/settle.unit.test.ts`. Jenkins uses the text before the last dot as the package. */
+/**
+ * The class of a test file: `messaging.settle unit` for `messaging/test/settle.unit.test.ts`. Jenkins uses the text before the
+ * last dot as the package.
+ */
 function className(path: string): string {
   const [folder = '', ...rest] = path.replace(/\.test\.ts$/, '').split('/')
   return `${folder}.${rest.slice(-1).join('').replaceAll('.', ' ')}`

@@ -52,7 +52,7 @@ function readIdentity(path: string): ProcessIdentity | undefined {
   try {
     return processIdentity.parse(JSON.parse(readFileSync(path, 'utf8')))
   } catch {
-    // Missing or incomplete: the process was killed while it wrote the file.
+    // The file is missing, or incomplete because the process was killed while it wrote the file.
     return undefined
   }
 }

@@ -1,4 +1,4 @@
-// `test`: runs all checks, then all other tests, on private servers where they need them. Prints a summary line.
+// `test`: runs all checks, then the standalone, integration and acceptance tests, on private servers if needed. Prints a summary line.
 import { join } from 'node:path'
 import { startServers } from '../servers/index.ts'
 import { chooseTestMode } from '../servers/mode.ts'
@@ -69,7 +69,7 @@ export async function testsOnServers(
   if (swept > 0) print(`✓ removed the servers and files of ${swept} killed test run(s)`)
   const placed = wanted.map((lane, index) => ({ lane, directory: makeTestDirectory(PARENT, index) }))
   try {
-    // One after the other, because the first start may have to install the programs.
+    // The servers start one after the other, because the first start may have to install the programs.
     for (const { directory } of placed) await startPrivateServers(directory, mode, interrupted)
     await openssl((text) => print(`… ${text}`))
     const tallies = placed.map(async ({ lane: projects, directory }) => {

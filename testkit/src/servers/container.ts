@@ -13,7 +13,7 @@ export async function removeContainer(name: string): Promise<void> {
   await run('docker', ['rm', '--force', '--volumes', name]).catch(unlessMissing)
 }
 
-/** Runs a program in the container. The command line contains only the names of `environment`, because others can read it. */
+/** Runs a program in the container. The command line contains only the names of `environment`, because other users can read it. */
 export async function runInContainer(
   name: string,
   command: readonly string[],

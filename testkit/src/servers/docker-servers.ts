@@ -30,9 +30,9 @@ export async function startDocker(
   if (readState(directory) === undefined) writeState(directory, await firstState(directory))
   const { rabbitmq, mysql } = keptIn(directory, 'docker')
   writeFileSync(join(directory, SETTINGS), 'default_queue_type = quorum\n', { mode: 0o644 })
-  // Imported only here: testcontainers loads slowly, and most commands start no container.
+  // The import is dynamic, because testcontainers loads slowly, and most commands start no container.
   const { makeContainer } = await import('./make-container.ts')
-  // One after the other, so that testcontainers starts only one reaper.
+  // Makes one container after the other, so that testcontainers starts only one reaper.
   await makeContainer(rabbitmqRecipe(directory, rabbitmq.get()), lifetime, onProgress)
   await makeContainer(mysqlRecipe(mysql.get()), lifetime, onProgress)
   const { rabbitmq: one, mysql: other } = attachDocker(directory)
@@ -95,7 +95,7 @@ function rabbitmqRecipe(directory: string, { container, port, username, password
   return {
     name: container,
     image: RABBITMQ_IMAGE,
-    // The node name contains the host name, and the data directory contains the node name.
+    // The host name must not change: the node name contains it, and the data directory contains the node name.
     hostname: 'rabbitmq',
     hostPort: port,
     containerPort: 5672,

@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:net'
 import { holderOfPort } from '../processes/port-holder.ts'
 
-// Below the range of ephemeral ports. Otherwise an outgoing connection could take the port of a stopped server.
+// These ports are below the range of ephemeral ports. Otherwise an outgoing connection could take the port of a stopped server.
 const FIRST = 20_000
 const COUNT = 12_000
 const FIRST_IN_A_ROW = 11_000

@@ -55,7 +55,7 @@ export async function startGalera(directory: string): Promise<Galera> {
   if (first === undefined || second === undefined || third === undefined) throw new Error('there are three nodes')
   const nodes = [first, second, third] as const
   const end = async () => {
-    // In order, because the node that stops last has the latest state of the cluster.
+    // Stops one node at a time, the first node last: the node that stops last has the latest state of the cluster.
     for (const node of nodes.toReversed()) await node.end()
   }
   try {

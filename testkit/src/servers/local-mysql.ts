@@ -122,7 +122,7 @@ export class LocalMysql implements Mysql {
     const how = { cwd: this.#path(), env, timeoutMs: FILLED_WITHIN_MS }
     if (mysqld.endsWith('mariadbd') && mariadbInstallDb !== undefined) {
       const root = ['--auth-root-authentication-method=normal', '--skip-test-db', '--skip-name-resolve']
-      // A relative path, because the script does not quote it and the full path may contain spaces.
+      // The path is relative, because the script does not quote it and the full path may contain spaces.
       await run(mariadbInstallDb, ['--no-defaults', '--datadir=./data', `--user=${username}`, ...root], how)
       return
     }
@@ -133,7 +133,7 @@ export class LocalMysql implements Mysql {
   async #startServer(options: readonly string[]): Promise<ProcessIdentity> {
     const output = this.#path('mysqld.log')
     rmSync(output, { force: true })
-    // The only folder in which SQL statements can read and write files. It is empty.
+    // SQL statements can read and write files only in this folder, which is empty.
     const files = this.#path('files')
     rmSync(files, { recursive: true, force: true })
     mkdirSync(files, { mode: 0o700 })

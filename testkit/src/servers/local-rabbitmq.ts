@@ -173,7 +173,7 @@ export class LocalRabbitmq implements Rabbitmq {
       `listeners.tcp.1 = ${HOST}:${port}`,
       `default_user = ${username}`,
       `default_pass = ${password}`,
-      // The default of RabbitMQ 4. Version 3 allows 128 MiB, and a consumer needs the whole message in memory.
+      // This is the default of RabbitMQ 4. Version 3 allows 128 MiB, and a consumer needs the whole message in memory.
       'max_message_size = 16777216',
       'log.file.rotation.size = 20000000',
       'log.file.rotation.count = 1',
@@ -201,7 +201,7 @@ export class LocalRabbitmq implements Rabbitmq {
       ERL_EPMD_ADDRESS: HOST,
       RABBITMQ_NODENAME: this.#nodeName,
       RABBITMQ_DIST_PORT: String(distributionPort),
-      // Relative to the working directory of the node. The disk monitor of RabbitMQ hangs if the path contains a quote.
+      // This path leads to the node's working directory, because the disk monitor of RabbitMQ hangs if the path contains a quote.
       RABBITMQ_MNESIA_BASE: process.platform === 'linux' ? '/proc/self/cwd/data' : this.#path('data'),
       RABBITMQ_LOG_BASE: this.#path('log'),
       RABBITMQ_CONFIG_FILE: this.#path('rabbitmq.conf'),

@@ -67,7 +67,7 @@ export function attachLocal(directory: string): Servers {
   }
 }
 
-/** When `interrupted` aborts, repeatedly stops every started process until `starting` has settled. */
+/** Waits until `starting` has settled. When `interrupted` aborts, repeatedly stops every started process until then. */
 async function endedBy<T>(interrupted: AbortSignal | undefined, starting: Promise<T>, directory: string): Promise<T> {
   let isOver = false
   const end = async () => {

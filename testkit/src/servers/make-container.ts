@@ -15,7 +15,7 @@ export interface Recipe {
   readonly containerPort: number
   readonly environment: Readonly<Record<string, string>>
   readonly args: readonly string[]
-  /** Copied into the container before the first start, because the engine may not share our file system. */
+  /** A file to copy into the container before the first start, because the engine may not share our file system. */
   readonly file?: { readonly from: string; readonly to: string }
 }
 
@@ -57,7 +57,7 @@ export async function makeContainer(
   await container.start()
 }
 
-/** The reaper is a container too. Without its image, testcontainers would refuse to start any container. */
+/** Starts the reaper, which is a container too. Disables it if that fails, because testcontainers would then start no container. */
 async function reaperOrWithout(onProgress: OnProgress): Promise<void> {
   try {
     await getReaper(await getContainerRuntimeClient())

@@ -19,7 +19,7 @@ export async function joinTwoNodes(directory: string): Promise<readonly LocalRab
     return new LocalRabbitmq(join(directory, own.nodeName), kept, nodeName)
   })
   try {
-    // One after the other, because a cluster accepts one new node at a time.
+    // The nodes start one after the other, because a cluster accepts one new node at a time.
     for (const node of nodes) await node.start()
   } catch (error) {
     await Promise.all(nodes.map((node) => node.end()))

@@ -23,7 +23,10 @@ const STOPS_WITHIN_MS = 5_000
 /** Written to standard output after each freeze. */
 const BROKEN = 'broken\n'
 
-/** On a busy machine, a signal takes effect with a delay. The wait is limited, because another program may continue a process. */
+/**
+ * Waits until the processes are stopped, because a signal takes effect with a delay on a busy machine. The wait is limited,
+ * because another program may continue a process.
+ */
 async function stopped(processes: Breakage['processes']): Promise<void> {
   const endMs = performance.now() + STOPS_WITHIN_MS
   while (!processes.every(isStopped) && performance.now() < endMs) await sleep(1)
@@ -51,7 +54,7 @@ if (import.meta.main) {
   const set = async (frozen: boolean) => {
     // Docker fails if it must continue a container that is not paused.
     if (frozen === isFrozen) return
-    // Set before the freeze, because a freeze that fails may have frozen some containers.
+    // This is set before the freeze, because a freeze that fails may have frozen some containers.
     if (frozen) isFrozen = true
     await freeze(what, frozen)
     isFrozen = frozen

@@ -37,7 +37,7 @@ interface Wanted {
   readonly latencyMs: number | undefined
 }
 
-/** Parses the arguments. Undefined when they are wrong. */
+/** Parses the arguments. Returns undefined if they are wrong. */
 export function wantedBreak([name, ...rest]: readonly string[]): Wanted | undefined {
   const isTarget = (text: string | undefined): text is Target => text !== undefined && TARGETS.includes(text)
   const latency = rest.find((text) => text.endsWith('-latency'))

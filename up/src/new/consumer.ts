@@ -33,7 +33,7 @@ const BY_LINE = [
 ]
 /** Files with the services in a list on one line. */
 const BY_LIST = ['dockercompose/observability/prometheus/prometheus.yml']
-/** Files with the queues as a pattern. */
+/** Files with a pattern that matches all queues: their names, joined by `|`. */
 const BY_PATTERN = [
   'dockercompose/observability/prometheus/alerts.yml',
   'kubernetes/overlays/observability/component/services-prometheusrule.yaml',

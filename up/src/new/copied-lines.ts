@@ -10,7 +10,7 @@ export interface CopiedService {
   rename(text: string): string
 }
 
-/** The names of a service. Kubernetes allows no underscore. */
+/** The name of a service, and its name on Kubernetes, which allows no underscore. */
 export const namesOf = (service: string): readonly [string, string] => [service, service.replaceAll('_', '-')]
 
 /**

@@ -9,14 +9,14 @@ export function boundLog(path: string, maxBytes = MAX_BYTES): void {
     const found = statSync(path, { throwIfNoEntry: false })
     if (found === undefined || found.size <= maxBytes) return
     keepCopy(path)
-    // Copied and truncated instead of renamed, because the program keeps the file open.
+    // The file is copied and truncated instead of renamed, because the program keeps it open.
     truncateSync(path)
   } catch {
     // The next call tries again.
   }
 }
 
-/** On a full disk the copy fails. The file is truncated nevertheless, to free space. */
+/** Copies the file to `<path>.1`. If the disk is full, deletes the copy, and the caller truncates the file to free space. */
 function keepCopy(path: string): void {
   try {
     copyFileSync(path, `${path}.1`)

@@ -1,4 +1,4 @@
-// A service as a child process. Its output is written to a log file, and its last lines are kept. A stop has a timeout.
+// A service as a child process. Its output is written to a log file, and the last lines are reported when it exits. A stop has a timeout.
 import { identify, type ProcessIdentity } from 'testkit/processes/process-identity'
 import { start } from 'testkit/processes/start'
 import { LogFile } from './log-file.ts'
@@ -41,7 +41,7 @@ export function startChild(spec: ServiceSpec, logPath: string, onLine: (line: st
     if (lastLines.length > LAST_LINES) lastLines.shift()
     onLine(line)
   }
-  // In its own session. Ctrl-C in the terminal then reaches only the supervisor, which stops the services in order.
+  // The service runs in its own session. Ctrl-C in the terminal then reaches only the supervisor, which stops the services in order.
   const options = { ownGroup: true, onChunk: (chunk: Buffer) => log.append(chunk), onLine: keep }
   const { child, ended, killGroup } = start({ ...spec, ...options })
   const exited = ended

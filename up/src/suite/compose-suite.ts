@@ -39,8 +39,8 @@ async function composeOnTerminal(env: NodeJS.ProcessEnv, ...args: string[]): Pro
 }
 
 /**
- * The environment for docker compose, where HTTP_HOST is called HTTP_ADDRESS. If the address is not a loopback address,
- * accepts any host name, as the suite does when it runs as processes.
+ * The environment for docker compose, where HTTP_HOST is called HTTP_ADDRESS. If the address is not a loopback address, the
+ * environment allows any host name, as the suite does when it runs as processes.
  */
 export function composeEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { port, httpHost } = readSettings(environment)

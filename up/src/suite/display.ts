@@ -1,4 +1,4 @@
-// Shows the events of `up`. On a terminal, the line of the current step is rewritten in place. Elsewhere, lines are only added.
+// Shows the events of `up`. On a terminal, the line of the current step is overwritten. Elsewhere, lines are only added.
 import { printable, standardOutput } from '@ims/runtime'
 import { logPrefix } from './log-line.ts'
 import type { Report, UpEvent } from './progress.ts'
@@ -39,7 +39,7 @@ export function showOn(screen: Screen, nameWidth: number): Report {
     screen.write(terminal ? `${CLEAR_LINE}${lines}\n${pending}` : `${lines}\n`)
   }
   const hold = (text: string) => {
-    // Cut to the width of the terminal, because a wrapped line cannot be rewritten in place. Some terminals report 0 columns.
+    // The line is cut to the width of the terminal, because a wrapped line cannot be overwritten. Some terminals report 0 columns.
     pending = text === '' ? '' : printable(text).slice(0, (screen.columns || 80) - 1)
     if (terminal) screen.write(`${CLEAR_LINE}${pending}`)
   }

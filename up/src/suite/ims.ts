@@ -108,7 +108,7 @@ async function migrateOn(
   environment: NodeJS.ProcessEnv,
   detail: (text: string) => void,
 ): Promise<{ applied: readonly string[] }> {
-  // Imported only when needed, so that `status` and `down` start faster.
+  // These modules are imported only when needed, so that `status` and `down` start faster.
   const { migrate, mysqlEnvironment } = await import('@ims/repository')
   const { InvalidEnvironment, parseEnvironment } = await import('@ims/runtime')
   const variables = serviceEnvironment(environment, suiteVariables('migrate', servers, settings))

@@ -1,4 +1,4 @@
-// Formats a line of a service's log for people: a JSON record becomes time, level, message and the other members.
+// Makes a line of a service's log readable: a JSON record becomes time, level, message and the other members.
 import { printable } from '@ims/runtime'
 import { z } from 'zod'
 
@@ -27,8 +27,8 @@ export function logPrefix(name: string, width: number): string {
 }
 
 /**
- * `12:34:56.789 INFO message {"other":"members"}` for a JSON log record, with the time in UTC. Any other line is unchanged,
- * except that control characters are always escaped.
+ * Returns `12:34:56.789 INFO message {"other":"members"}` for a JSON log record, with the time in UTC, and any other line
+ * unchanged. Always escapes control characters.
  */
 export function legible(line: string): string {
   return printable(decoded(line))

@@ -82,7 +82,7 @@ async function startAll(suite: Suite, report: Report, stop: AbortSignal, record:
   record.fleet = fleet
   const servers = await runStep(report, 'RabbitMQ and MySQL', async (detail) => {
     const value = await suite.startServers(detail)
-    // Recorded before the next step can fail, so that `down` can stop the servers.
+    // The servers are recorded before the next step can fail, so that `down` can stop them.
     record.servers = value
     record.save()
     fleet.watch(value.processes)

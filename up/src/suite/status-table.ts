@@ -1,4 +1,4 @@
-// The status of the suite as a table for people.
+// The status of the suite as a text table.
 import { printable } from '@ims/runtime'
 import type { Status } from './status-report.ts'
 

@@ -33,7 +33,7 @@ export function restartDelayMs(policy: RestartPolicy, deaths: number, exit: Pick
   return Math.min(policy.longestMs, policy.firstMs * 2 ** Math.min(deaths - 1, 30))
 }
 
-/** `exit code 1` or `killed by SIGKILL`, for people. */
+/** Describes an exit to the user: `exit code 1` or `killed by SIGKILL`. */
 export function describeExit({ code, signal, how }: Pick<Exit, 'code' | 'signal' | 'how'>): string {
   if (how !== undefined) return how
   if (signal !== null) return `killed by ${signal}`
@@ -41,7 +41,7 @@ export function describeExit({ code, signal, how }: Pick<Exit, 'code' | 'signal'
   return code === EXIT_CONFIG ? `exit code ${code}: its configuration is wrong` : `exit code ${code}`
 }
 
-/** `died (killed by SIGKILL)`, or `ended (exit code 0)` for a process that shut down cleanly. */
+/** Returns `died (killed by SIGKILL)`, or `ended (exit code 0)` for a process that shut down cleanly. */
 export function describeEnd(exit: Pick<Exit, 'code' | 'signal' | 'how'>): string {
   const isGraceful = exit.code === 0 && exit.how === undefined
   return `${isGraceful ? 'ended' : 'died'} (${describeExit(exit)})`
