@@ -110,7 +110,7 @@ describe('the check accepts', () => {
 })
 
 describe('the check reports', () => {
-  it('an accepted message without a trace', () => {
+  it('an accepted message that was neither applied nor dead-lettered', () => {
     expect(verdict({}, {})).toEqual(['lost: accepted, but neither applied nor dead-lettered'])
   })
   it('a health check that was accepted and never logged', () => {
