@@ -84,7 +84,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       const publishing = (async () => {
         for (let n = 0; n < NEW; n += 1) {
           create(OLD + n)
-          // Sends every tenth message twice in a row, so that two replicas on different nodes probably process the message at the same time.
+          // Sends every tenth message twice, so that two replicas on different nodes probably process it at the same time.
           if (n % 10 === 0) create(OLD + n)
           if (n < OLD) remove(n)
           if (n < OLD && n % 4 === 0) remove(n)
