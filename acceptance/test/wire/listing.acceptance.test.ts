@@ -85,7 +85,7 @@ describe('a listing of 100,000 items', () => {
 
   it('stops requesting pages while the client does not read', async () => {
     const { admin } = stack.service('consumer_four')
-    /** The requests that consumer four has handled, once the number no longer changes. */
+    /** Waits until the number of requests that consumer four has handled no longer changes, and resolves with it. */
     const handled = async (before = -1): Promise<number> => {
       await new Promise((resolve) => setTimeout(resolve, 2 * METRICS_SHARED_FOR_MS))
       const text = await (await fetch(`${admin}/metrics`)).text()
