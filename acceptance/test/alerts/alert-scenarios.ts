@@ -27,7 +27,7 @@ const gone = (minutes: number): Values => `_x${minutes * PER_MINUTE}`
 
 type Series = Readonly<Record<string, Values>>
 
-/** The alerts that fire at a minute. No others fire then. */
+/** A minute, and the only alerts that fire then. */
 type Firing = readonly [minute: number, alerts: readonly string[]]
 
 export interface Scenario {
@@ -74,7 +74,7 @@ const channel = (metric: string, name: string) =>
 const unacked = (name: string) => channel('unacked', name)
 const acked = (name: string) => channel('acked_total', name)
 
-/** A healthy suite under 20 requests per second. */
+/** The series of a healthy suite that gets 20 requests per second. */
 export const HEALTHY: Series = Object.fromEntries([
   ...SERVICES.flatMap((service) => [
     [up(service), level([1, LENGTH_MINUTES])],

@@ -154,7 +154,7 @@ it('every counter has the expected value, and no other counter is above zero', a
   expect(await stack.deadLetters('create_item')).toHaveLength(5)
 })
 
-it('a service does not export counters that it never increases', async () => {
+it('a service does not export counters for work that it does not do', async () => {
   await stack.start('consumer_four')
   await stack.ready('consumer_four')
   const names: Partial<Record<ServiceName, string[]>> = {}

@@ -144,7 +144,7 @@ function tests(program: { readonly path: string }): void {
       ['quantity', 'must be a whole number'],
     ])
       expect(await page.locator(`#${field}-error`).textContent()).toBe(text)
-    // Only the API checks this rule.
+    // Only the API rejects leading white space.
     await page.locator('dialog #sku').fill(' a')
     for (const name of ['name', 'price', 'quantity'] as const) await page.locator(`dialog #${name}`).fill(juice[name])
     await page.locator('dialog').getByRole('button', { name: 'Add', exact: true }).click()
@@ -233,7 +233,7 @@ function tests(program: { readonly path: string }): void {
     await page.keyboard.type('4006381333931')
     await page.keyboard.press('Enter')
     await row(page, '4006381333931').waitFor()
-    // The next scan replaces this one.
+    // The next scan replaces the sku in the search field.
     await page.keyboard.type('IB000000007')
     await page.keyboard.press('Enter')
     await row(page, 'IB000000007').waitFor()
@@ -455,7 +455,7 @@ function tests(program: { readonly path: string }): void {
     await eventually(async () => expect(await drawn()).toEqual([true, true]), WAIT_MS)
     const rate = async (name: string) => Number(await page.locator(`[data-test=${name}]`).textContent())
     await page.locator('[data-test=accepted]', { hasText: /^0$/ }).waitFor()
-    // Without a database, no consumer takes these messages. They are accepted and wait in the queue.
+    // Without a database, no consumer receives these messages. They are accepted and wait in the queue.
     database.turnAway(true)
     database.cut()
     const sending = setInterval(() => {
@@ -498,7 +498,7 @@ function tests(program: { readonly path: string }): void {
   })
 
   it.each(['light', 'dark'] as const)(
-    'has no accessibility violation on a desktop or a phone: %s scheme',
+    'has no accessibility violation at the width of a desktop or a phone: %s scheme',
     async (scheme) => {
       await fill(40)
       stack.channel.sendToQueue('create_item', Buffer.from('{}'), { persistent: true })

@@ -41,7 +41,7 @@ const brokerArguments = ({ space: { rabbitmq } }: Stack) => [
   String(rabbitmq.port),
   '--user',
   rabbitmq.username,
-  // In one argument, because a password may begin with "-".
+  // The option and the password are one argument, because a password may begin with "-".
   `--password=${rabbitmq.password}`,
   '--vhost',
   rabbitmq.vhost,

@@ -1,4 +1,4 @@
-// The behaviour of the original suite: four calls, a row in MySQL, a line in consumer one's log. Also `Prefer: wait`.
+// The behaviour of the original suite (four calls, a row in MySQL, a line in consumer one's log), and `Prefer: wait`.
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
