@@ -7,7 +7,7 @@ import { ROOT } from './stack.ts'
 
 const NO_SOURCES = ['.git', '.local', 'node_modules']
 
-/** Copies the current sources into a temporary folder. */
+/** Copies the current sources into a temporary folder, and links their dependencies. `remove` deletes the copy. */
 export function copyOfSources(): { root: string; remove(): void } {
   const root = mkdtempSync(join(tmpdir(), 'ims-copy-'))
   cpSync(ROOT, root, { recursive: true, filter: (path) => !NO_SOURCES.includes(basename(path)) })

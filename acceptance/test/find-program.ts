@@ -5,7 +5,7 @@ const QUIETLY = { stdio: 'ignore' as const }
 
 export interface Program {
   readonly name: string
-  /** Runs it and returns its output, including errors. Throws when it fails. */
+  /** Runs the program and returns its standard output. If the program fails, throws an error with its error output. */
   run(...args: readonly string[]): string
 }
 

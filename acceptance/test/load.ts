@@ -5,7 +5,7 @@ import { call, item } from './http.ts'
 const AFTER_REFUSAL_MS = 50
 
 export interface Load {
-  /** The skus with a 200 response. */
+  /** The skus of the items whose request got a 200 response. */
   readonly accepted: readonly string[]
   /** How often each status was returned. 0 stands for no response. */
   readonly statuses: ReadonlyMap<number, number>

@@ -84,7 +84,7 @@ export interface StackOptions {
   readonly envOf?: (name: ReplicaName) => Record<string, string>
 }
 
-/** Starts `services` on a new test space named after the test. Call `stop` when done. */
+/** Starts `services` on a new test space called `name`, and resolves when they are ready. Call `stop` when done. */
 export async function startStack(name: string, options: StackOptions = {}): Promise<Stack> {
   const { servers, space } = await serversUnderTest(name)
   return await startStackOn(servers, space, options)
@@ -186,7 +186,7 @@ async function startService(name: ReplicaName, env: Record<string, string>, root
   const { child, ended } = start({
     command: [process.execPath, join(name.replace(/#.*/, ''), 'src/main.ts')],
     cwd: root,
-    // Without jest's own options (--experimental-vm-modules), which must not affect the service.
+    // Leaves out jest's options (--experimental-vm-modules), which must not affect the service.
     env: { PATH: process.env.PATH, ...env },
     onLine: (line) => log.push(parsedLine(line)),
   })

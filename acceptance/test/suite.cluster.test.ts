@@ -59,7 +59,7 @@ async function deploy(): Promise<void> {
   for (const name of [...SERVERS, ...SERVICES]) await settled(name, 1, 5 * MINUTE_MS)
 }
 
-/** Uses --ignore-not-found, because the namespace may already have been deleted with its objects. */
+/** Uses --ignore-not-found, because some objects may already have been deleted with their namespace. */
 async function removeAll(): Promise<void> {
   await kubectl(['delete', '--kustomize', overlay, '--ignore-not-found', '--timeout=300s'], {
     timeoutMs: 6 * MINUTE_MS,
@@ -73,7 +73,7 @@ async function removeAll(): Promise<void> {
   )
 }
 
-/** Changes with every write to a Secret. */
+/** The versions of all Secrets. A version changes with every write to its Secret. */
 const secretVersions = async () =>
   await inNamespace(['get', 'secrets', '--output=jsonpath={.items[*].metadata.resourceVersion}'])
 
@@ -108,7 +108,7 @@ const evict = async (pod: string): Promise<string> =>
     (error: unknown) => String(error),
   )
 
-/** Drains `node` of the pods that match `selector`, for at most `forS` seconds, then runs `work` while it is still cordoned. */
+/** Drains `node` of pods that match `selector` for at most `forS` seconds, runs `work`, then uncordons it. Resolves with `drained` or the error. */
 async function drained(node: string, selector: string, forS: number, work: () => Promise<void>): Promise<string> {
   const args = ['drain', node, `--pod-selector=${selector}`, '--ignore-daemonsets', `--timeout=${forS}s`]
   try {
@@ -120,7 +120,7 @@ async function drained(node: string, selector: string, forS: number, work: () =>
   }
 }
 
-/** Runs two pods of each service and evicts all pods from the node of the first producer. The replacements start on other nodes. */
+/** Runs two pods of each service, and evicts those on the node of the first producer. The replacements start on other nodes. */
 async function drainTheProducersNode(): Promise<void> {
   for (const service of SERVICES) await scaled(service, 2)
   const producers = ['get', 'pods', '--selector=app.kubernetes.io/name=producer']
@@ -279,7 +279,7 @@ describe('the suite on a cluster', () => {
         await inNamespace(['set', 'image', 'deployment/producer', `producer=registry.invalid/ims/producer:none-${run}`])
         const asked = inNamespace(['rollout', 'status', 'deployment/producer', '--timeout=20s'])
         const outcome = await asked.then(() => 'rolled out', String)
-        // Undone before any check, because later steps need a working producer.
+        // Undoes the update before any check, because later steps need a working producer.
         await inNamespace(['rollout', 'undo', 'deployment/producer'])
         await rolledOut('producer')
         expect(outcome).toMatch(/timed out|exceeded/)

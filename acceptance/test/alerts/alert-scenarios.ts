@@ -9,7 +9,7 @@ const PER_MINUTE = 6
 const level = (...parts: readonly (readonly [value: number, minutes: number])[]): Values =>
   parts.map(([value, minutes]) => `${value}x${minutes * PER_MINUTE - 1}`).join(' ')
 
-/** A counter with a rate per second, each rate for a number of minutes. */
+/** A counter that rises at each rate (per second) for a number of minutes. */
 function rising(...parts: readonly (readonly [perSecond: number, minutes: number])[]): Values {
   let from = 0
   return parts
@@ -27,7 +27,7 @@ const gone = (minutes: number): Values => `_x${minutes * PER_MINUTE}`
 
 type Series = Readonly<Record<string, Values>>
 
-/** The alerts that fire at a minute. No others fire then. */
+/** A minute, and the only alerts that fire then. */
 type Firing = readonly [minute: number, alerts: readonly string[]]
 
 export interface Scenario {
@@ -74,7 +74,7 @@ const channel = (metric: string, name: string) =>
 const unacked = (name: string) => channel('unacked', name)
 const acked = (name: string) => channel('acked_total', name)
 
-/** A healthy suite under 20 requests per second. */
+/** The series of a healthy suite that gets 20 requests per second. */
 export const HEALTHY: Series = Object.fromEntries([
   ...SERVICES.flatMap((service) => [
     [up(service), level([1, LENGTH_MINUTES])],
@@ -96,7 +96,7 @@ export const HEALTHY: Series = Object.fromEntries([
     rising([1, LENGTH_MINUTES]),
   ],
   ...Object.entries(CONSUMERS).flatMap(([service, queue]) => [
-    // Sampled while a few messages are in flight.
+    // Each scrape finds a few messages in flight.
     [depth(queue), `0+1x4 3x${LENGTH_MINUTES * PER_MINUTE}`],
     [consumers(queue), level([1, LENGTH_MINUTES])],
     [confirmed(queue), rising([5, LENGTH_MINUTES])],
@@ -113,7 +113,7 @@ export const HEALTHY: Series = Object.fromEntries([
 const ofDatabase = services.filter(({ tables }) => tables).map(({ name }) => name)
 const all = (services: readonly string[], values: Values, of = ready): Series =>
   Object.fromEntries(services.map((service) => [of(service), values]))
-/** Healthy for some minutes, failing with this reason for some, then healthy again. */
+/** All creates succeed for `well` minutes, a share of them fails with `reason` for `bad` minutes, and then all succeed again. */
 const failing = (well: number, bad: number, { share = 1, reason = 'disconnected' } = {}): Series => ({
   [answered(200)]: rising([20, well], [20 * (1 - share), bad], [20, 120]),
   [answered(503)]: rising([0, well], [20 * share, bad], [0, 120]),
@@ -199,7 +199,7 @@ export const SCENARIOS: readonly Scenario[] = [
     firing: [
       [T + 0.5, [W]],
       [T + 1.25, [W, 'BrokerUnavailable']],
-      // BrokerUnavailable inhibits the other alerts.
+      // Alertmanager suppresses the other alerts while BrokerUnavailable fires.
       [T + 6, [W, 'BrokerUnavailable', 'BrokerNodeDown', 'RequestsFailing', 'ServiceNotReady', 'InstanceNotReady']],
       [T + 12.5, [W, 'BrokerUnavailable']],
       [T + 14, [W]],

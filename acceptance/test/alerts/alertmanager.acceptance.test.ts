@@ -20,7 +20,7 @@ type Alert = readonly [alertname: string, labels?: Readonly<Record<string, strin
 
 interface Causes {
   readonly name: string
-  /** The alerts that fire in Prometheus. */
+  /** The alerts that the test sends to Alertmanager. */
   readonly firing: readonly Alert[]
   /** The alerts that Alertmanager does not suppress. */
   readonly reported: readonly string[]

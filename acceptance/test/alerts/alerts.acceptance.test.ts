@@ -16,7 +16,7 @@ else describe('the alerts', () => alerts(found))
 function alerts(promtool?: Program): void {
   const run = (...args: string[]) => promtool?.run(...args)
   const directory = join(tmpdir(), `ims-alerts-${process.pid}`)
-  // Created in a hook: when all tests are skipped, no hook runs, and nothing would delete the directory.
+  // Created in a hook. When all tests are skipped, no hook runs, so `afterAll` would not delete a directory created here.
   beforeAll(() => void mkdirSync(directory, { mode: 0o700 }))
   afterAll(() => rmSync(directory, { recursive: true, force: true }))
 

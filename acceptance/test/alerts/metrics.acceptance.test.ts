@@ -14,7 +14,7 @@ beforeAll(async () => {
   const { servers, space } = await serversUnderTest('metrics')
   database = await startTcpProxy(space.mysql)
   stack = await startStackOn(servers, space, {
-    // The consumer holds messages for as long as the test needs. A query without a reply times out soon.
+    // The consumer keeps retrying messages for as long as the test needs. A query without a reply times out soon.
     env: { CONSUMER_HOLD_MOST_MS: '120000', CONSUMER_RETRY_MOST_MS: '500', RPC_TIMEOUT_MS: '15000' },
     envOf: (name) =>
       name.startsWith('consumer_two') ? { MYSQL_HOST: '127.0.0.1', MYSQL_PORT: String(database.port) } : {},
@@ -27,7 +27,7 @@ afterAll(async () => {
 
 type Samples = Map<string, number>
 
-/** The samples of a service whose names match, as `name{label="value",…}` without the label `service` and the prefix. */
+/** A service's samples whose names match `names`, by `name{label="value",…}` without the prefix `ims_` and the label `service`. */
 async function samplesOf(service: ServiceName, names: RegExp): Promise<Samples> {
   const text = await (await fetch(`${stack.service(service).admin}/metrics`)).text()
   const samples: Samples = new Map()
@@ -38,7 +38,7 @@ async function samplesOf(service: ServiceName, names: RegExp): Promise<Samples> 
   return samples
 }
 
-/** The counters above zero, summed over the current process and `before`. */
+/** The counters above zero. Adds the counts of an earlier process (`before`) to those of the current one. */
 async function counted(service: ServiceName, before: Samples = new Map()): Promise<Record<string, number>> {
   const now = await samplesOf(service, /_total$/)
   const names = [...new Set([...before.keys(), ...now.keys()])]
@@ -66,7 +66,7 @@ it('every counter has the expected value, and no other counter is above zero', a
     (await samplesOf('consumer_two', /^messages_held$/)).get('messages_held{queue="create_item"}')
   const created = 'messages_applied_total{outcome="created",queue="create_item"}'
 
-  // Concurrent creates, which the consumer applies in batches. Then duplicates, first from senders that do not wait.
+  // Sends concurrent creates, which the consumer applies in batches. Then sends duplicates, first without waiting for the outcome.
   await Promise.all(Array.from({ length: BATCH }, (_, n) => create(n)))
   await eventually(async () => expect(await applied()).toBe(BATCH))
   for (const n of [1, 2, 3, 4, 5]) expect(await create(n)).toBe(200)
@@ -78,7 +78,7 @@ it('every counter has the expected value, and no other counter is above zero', a
   expect(await ask('GET', '/nothing')).toBe(404)
   expect(await ask('PROPFIND', '/healthcheck')).toBe(405)
 
-  // All messages in flight are held while the database is down, and none is lost.
+  // While the database is down, the consumer keeps all messages in flight and retries them. None is lost.
   await database.close()
   await Promise.all(Array.from({ length: HELD }, (_, n) => create(1_000 + n)))
   await eventually(async () => expect(await held()).toBe(HELD))
@@ -154,7 +154,7 @@ it('every counter has the expected value, and no other counter is above zero', a
   expect(await stack.deadLetters('create_item')).toHaveLength(5)
 })
 
-it('a service does not export counters that it never increases', async () => {
+it('a service does not export counters for work that it does not do', async () => {
   await stack.start('consumer_four')
   await stack.ready('consumer_four')
   const names: Partial<Record<ServiceName, string[]>> = {}

@@ -113,7 +113,7 @@ const queries = [
 const OURS = METRICS.flatMap(({ name, type }) =>
   type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
 )
-/** The metrics that the library adds for every process. */
+/** The metrics that prom-client adds for every process. */
 async function ofTheLibrary(): Promise<string[]> {
   const text = await createMeter('service').registry.metrics()
   return [...text.matchAll(/^# TYPE (\w+) /gm)].map(([, name = '']) => name)
@@ -175,7 +175,7 @@ describe('the alerts', () => {
       expect([matcher, names.some((name) => new RegExp(`^(?:${matcher})$`).test(name))]).toEqual([matcher, true])
   })
 
-  /** A new consumer that no inhibition rule names causes one more notification while it is down. `npm run new` prints this. */
+  /** A new consumer that no inhibition rule names is allowed. It causes one more notification while it is down. */
   const isNamed = (name: string) =>
     inhibitions.some(({ source_matchers }) => source_matchers.includes(`service="${name}"`))
   it.each(services.filter(({ name, consumes }) => consumes.length > 1 || isNamed(name)))(
@@ -228,7 +228,7 @@ describe('the scrape configuration of Prometheus', () => {
     expect(monitor?.spec).toMatchObject({
       endpoints: [
         { path: rabbitmq?.metrics_path, params: rabbitmq?.params },
-        // A separate job, because both endpoints would otherwise write the same series for a target, such as `up`.
+        // This endpoint has its own job. Otherwise both endpoints would write the same series, such as `up`, for a target.
         { path: '/metrics', relabelings: [{ targetLabel: 'job', replacement: 'rabbitmq-node' }] },
       ],
     })

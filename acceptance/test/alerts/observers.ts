@@ -50,7 +50,7 @@ const posted = z.object({
 const listening = z.object({ port: z.int() })
 const scraping = z.looseObject({ scrape_configs: z.array(z.looseObject({ job_name: z.string() })) })
 
-/** Starts both programs. If one is not installed, returns a sentence that says so. */
+/** Starts Prometheus and Alertmanager, and resolves when both are ready. If one is not installed, resolves with a sentence that says so. */
 export async function startObservers(
   directory: string,
   admin: Readonly<Record<string, number>>,
@@ -157,7 +157,7 @@ const isSame = (one: Alert, other: Alert): boolean => one.alert === other.alert 
 
 const local = (port: number): string => `127.0.0.1:${port}`
 
-/** Starts a program that logs to standard error, and keeps its last line. */
+/** Starts a program, and keeps the last line that it writes to standard error. */
 function observer(name: string, options: string[]) {
   const child = spawn(name, options, { stdio: ['ignore', 'ignore', 'pipe'] })
   let last = ''

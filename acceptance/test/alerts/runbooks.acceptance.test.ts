@@ -1,4 +1,4 @@
-// Runs the first commands of the runbooks on a suite started by `npm run up`. Each succeeds and prints something.
+// Runs the runbooks' first commands for the platform `local` on a suite started by `npm run up`. Each succeeds and prints something.
 import { spawn } from 'node:child_process'
 import { mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,7 +14,7 @@ const MINUTE_MS = 60_000
 const FIRST_ADMIN_PORT = 9_090
 const local = new Set(commands.flatMap(([platform, command]) => (platform === 'local' ? [command] : [])))
 const root = join(tmpdir(), `ims-runbooks-${process.pid}`)
-// Created in a hook: when all tests are skipped, no hook runs, and nothing would delete the directory.
+// Created in a hook. When all tests are skipped, no hook runs, so `afterAll` would not delete a directory created here.
 beforeAll(() => void mkdirSync(root, { mode: 0o700 }))
 const directory = join(root, 'up')
 let environment: NodeJS.ProcessEnv = {}
@@ -68,7 +68,7 @@ afterAll(async () => {
 }, 3 * MINUTE_MS)
 
 when.each([...local])(
-  'succeeds and prints something: %s',
+  'the command succeeds and prints something: %s',
   async (command) => {
     const { code, output } = await shell(here(command))
     expect([code, output]).toEqual([0, expect.stringMatching(/\S/)])

@@ -50,7 +50,7 @@ it('the table of monitoring.md lists every tested scenario', () => {
 
 describe('each page', () => {
   it.each(pages.filter(([page]) => page !== 'README.md'))(
-    '%s begins with three commands for each platform',
+    '%s has a table of three first commands for each platform',
     (_, text) => {
       expect(rowsOf(text).map((row) => row.length)).toEqual([3, 3, 3])
     },
@@ -60,7 +60,7 @@ describe('each page', () => {
     expect(text).not.toMatch(/\bmanagement\b|15672|Get messages/i)
   })
 
-  it.each(pages)('%s links only to existing targets', (_, text) => {
+  it.each(pages)('%s links only to existing files', (_, text) => {
     for (const [, link = ''] of text.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g))
       expect([link, existsSync(join(ROOT, DIRECTORY, link))]).toEqual([link, true])
   })

@@ -13,7 +13,7 @@ export interface Running {
   output(): string
 }
 
-/** Starts a service with only these variables. */
+/** Starts a service whose environment has only `PATH` and these variables. */
 export function startWith(name: ServiceName, env: Record<string, string>): Running {
   const { child, ended, out, err } = start({
     command: [process.execPath, join(name, 'src/main.ts')],
@@ -29,7 +29,7 @@ export function startWith(name: ServiceName, env: Record<string, string>): Runni
   return started
 }
 
-/** Waits until the output matches `pattern`, and returns its first group. */
+/** Waits until the output matches `pattern`, and returns the first group of the match. */
 export async function logged({ output }: Running, pattern: RegExp): Promise<string> {
   let found = ''
   await eventually(() => {
@@ -40,7 +40,7 @@ export async function logged({ output }: Running, pattern: RegExp): Promise<stri
   return found
 }
 
-/** The responses of the admin port. */
+/** The headers and bodies of all pages of the admin port, as one text. */
 export async function adminPages(service: Running): Promise<string> {
   const port = await logged(service, /"adminPort":(\d+)/)
   const pages = ['livez', 'readyz', 'metrics'].map(async (page) => {

@@ -23,7 +23,7 @@ function queuesIn(lines: string): ReadonlyMap<string, Queue> {
   )
 }
 
-/** The number of dead letters on all queues. */
+/** The number of messages in all dead-letter queues. */
 export function countDeadLetters(all: ReadonlyMap<string, Queue>): number {
   return [...all].filter(([name]) => name.endsWith('.dead-letter')).reduce((sum, [, { messages }]) => sum + messages, 0)
 }

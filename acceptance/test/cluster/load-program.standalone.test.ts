@@ -8,7 +8,7 @@ import { makeLoad, type Status, skuOf } from './load-program.ts'
 const GIVE_UP_MS = 40_000
 const PACE = { callsPerSecond: 50, reportEveryMs: 100 }
 
-/** Runs the load on a server until `isEnough`. Resolves with all status lines. */
+/** Runs the load against a server that responds with `answer`, until `isEnough` returns true. Resolves with all statuses. */
 async function loaded(answer: RequestListener, isEnough: (status: Status) => boolean): Promise<Status[]> {
   const server = createServer(answer).listen(0, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))
@@ -50,7 +50,7 @@ describe('the load generator of the cluster test', () => {
   it('names the items that were not accepted, and the reason', async () => {
     const logged = await loaded(
       (request, response) => {
-        // Found by its sku, because concurrent requests can arrive in any order.
+        // Finds the item by its sku, because concurrent requests can arrive in any order.
         void text(request).then((body) => {
           if (body.includes(`"${skuOf('run', 3)}"`)) response.statusCode = 503
           right(request, response)
@@ -63,7 +63,7 @@ describe('the load generator of the cluster test', () => {
     expect(skuOf('run', 3)).toBe('run-3')
   })
 
-  it('counts a listing that is not a list as a failure', async () => {
+  it('counts a listing as failed if the response is not a list', async () => {
     const logged = await loaded(
       (request, response) => {
         request.resume()

@@ -5,7 +5,7 @@ import { Agent, request } from 'node:http'
 export interface Status {
   /** The number of items posted. They are numbered 1 to `posted`. */
   readonly posted: number
-  /** Numbers of the items whose response was not 200. Their outcome is unknown. */
+  /** Numbers of the items that got no 200 response. Their outcome is unknown. */
   readonly notAccepted: readonly number[]
   /** The number of calls started. They are numbered 1 to `begun`. */
   readonly begun: number

@@ -42,14 +42,14 @@ function parsedJson(line: string): unknown {
   }
 }
 
-/** The accepted skus. All of them must exist. */
+/** The skus of the accepted items. All these items must exist. */
 function acceptedSkus(run: string, { posted, notAccepted }: Status): string[] {
   const unknown = new Set(notAccepted)
   const numbers = Array.from({ length: posted }, (_, index) => index + 1)
   return numbers.filter((n) => !unknown.has(n)).map((n) => skuOf(run, n))
 }
 
-/** The calls between two statuses. */
+/** The calls that ended between two statuses. */
 export interface Share {
   readonly calls: number
   readonly failed: number
@@ -118,7 +118,7 @@ export class LoadPod {
     return accepted.length
   }
 
-  /** A status taken after all calls started before now have ended. Later events affect only later calls. */
+  /** Waits until all calls started so far have ended, and resolves with a status. Later events affect only later calls. */
   async #later(): Promise<Status> {
     const { begun } = await this.status()
     return await until(
@@ -173,7 +173,7 @@ export async function removeLoad(): Promise<void> {
 
 const items = z.array(z.object({ sku: z.string() }))
 
-/** The items with a label, listed through the Service. */
+/** The skus of the items with a label, listed through the Service. */
 export async function skusLabelled(label: string): Promise<string[]> {
   return await throughService(async (http) => {
     const { status, body } = await call(`${http}/order_processing?label=${label}`)

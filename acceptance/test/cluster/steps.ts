@@ -11,7 +11,7 @@ export interface Reported {
 const NEEDED = { isNeeded: true }
 let missing: string | undefined
 
-/** Declares a step. The value it resolves with is printed at the end of its line. */
+/** Declares a step. The line that it prints contains the value that `body` resolves with. */
 export function step(
   name: string,
   minutes: number,

@@ -94,7 +94,7 @@ function tests(program: { readonly path: string }): void {
   }
   const juice = { sku: 'IB1', name: 'Apple Juice', label: 'juice', price: '25.00', quantity: '50' }
 
-  it('asks for an API key if the API requires one, and keeps it for the tab', async () => {
+  it('asks for an API key if the API requires one, and keeps it when the page is reloaded', async () => {
     const { page, faults } = await open('', {})
     await page.locator('dialog', { hasText: 'The API needs a key.' }).waitFor()
     await page.locator('#key').fill('wrong')
@@ -134,7 +134,7 @@ function tests(program: { readonly path: string }): void {
     expect(faults).toEqual([])
   })
 
-  it('shows an error next to its field, both from its own checks and from the API', async () => {
+  it('shows the errors of its own checks and of the API next to the fields', async () => {
     const { page } = await open()
     await add(page, { ...juice, sku: '', name: 'n'.repeat(101), price: '-1', quantity: '1.5' })
     for (const [field, text] of [
@@ -144,7 +144,7 @@ function tests(program: { readonly path: string }): void {
       ['quantity', 'must be a whole number'],
     ])
       expect(await page.locator(`#${field}-error`).textContent()).toBe(text)
-    // Only the API checks this rule.
+    // Only the API rejects leading white space.
     await page.locator('dialog #sku').fill(' a')
     for (const name of ['name', 'price', 'quantity'] as const) await page.locator(`dialog #${name}`).fill(juice[name])
     await page.locator('dialog').getByRole('button', { name: 'Add', exact: true }).click()
@@ -193,7 +193,7 @@ function tests(program: { readonly path: string }): void {
     expect(await stack.skus()).toEqual(['IB000000001'])
   })
 
-  it('retries a command whose response was lost with the same Idempotency-Key, so that it is applied once', async () => {
+  it('reuses the Idempotency-Key if the user retries a command whose response was lost, so that it is applied once', async () => {
     await fill(1)
     const { page } = await open()
     const keys: (string | undefined)[] = []
@@ -233,7 +233,7 @@ function tests(program: { readonly path: string }): void {
     await page.keyboard.type('4006381333931')
     await page.keyboard.press('Enter')
     await row(page, '4006381333931').waitFor()
-    // The next scan replaces this one.
+    // The next scan replaces the sku in the search field.
     await page.keyboard.type('IB000000007')
     await page.keyboard.press('Enter')
     await row(page, 'IB000000007').waitFor()
@@ -431,11 +431,11 @@ function tests(program: { readonly path: string }): void {
     expect(faults).toEqual([])
   })
 
-  it('shows the queues, and sends a health check that consumer_one receives', async () => {
+  it('shows the counts of a queue, and sends a health check that consumer_one receives', async () => {
     const { page } = await open('#health')
     await eventually(async () => {
       const text = await page.locator('tbody tr', { hasText: 'create_item' }).innerText()
-      // The broker's own count.
+      // The console must show the same number of consumers as the broker.
       const { consumerCount } = await stack.channel.checkQueue('create_item')
       expect(text.split(/\s+/)).toEqual(['create_item', 'consumer_two', '0', String(consumerCount), '0'])
     }, WAIT_MS)
@@ -448,14 +448,14 @@ function tests(program: { readonly path: string }): void {
     )
   })
 
-  it('draws the rates at which commands are accepted and leave the queues', async () => {
+  it('draws the rates at which commands are accepted and are removed from the queues', async () => {
     const { page, faults } = await open('#health')
     // Looks for pixels in the colour of the line. The axes have a different colour.
     const drawn = () => page.evaluate(LINES_DRAWN)
     await eventually(async () => expect(await drawn()).toEqual([true, true]), WAIT_MS)
     const rate = async (name: string) => Number(await page.locator(`[data-test=${name}]`).textContent())
     await page.locator('[data-test=accepted]', { hasText: /^0$/ }).waitFor()
-    // Without a database, no consumer takes these messages. They are accepted and wait in the queue.
+    // Without a database, no consumer receives these messages. They are accepted and wait in the queue.
     database.turnAway(true)
     database.cut()
     const sending = setInterval(() => {
@@ -498,7 +498,7 @@ function tests(program: { readonly path: string }): void {
   })
 
   it.each(['light', 'dark'] as const)(
-    'has no accessibility violation on a desktop or a phone: %s scheme',
+    'has no accessibility violation at the width of a desktop or a phone: %s scheme',
     async (scheme) => {
       await fill(40)
       stack.channel.sendToQueue('create_item', Buffer.from('{}'), { persistent: true })

@@ -32,7 +32,7 @@ else describe('a new user', () => tests(found))
 
 function tests(program: { readonly path: string }): void {
   const root = join(tmpdir(), `ims-story-${process.pid}`)
-  // Created in a hook: when all tests are skipped, no hook runs, and nothing would delete the directory.
+  // Created in a hook. When all tests are skipped, no hook runs, so `afterAll` would not delete a directory created here.
   beforeAll(() => void mkdirSync(root, { mode: 0o700 }))
   let environment: NodeJS.ProcessEnv = {}
   let http = ''
@@ -149,7 +149,7 @@ function tests(program: { readonly path: string }): void {
     await page.locator('#search').fill('')
     await all.click()
     await page.getByText(`${numbers.format(STORED)} items`).waitFor()
-    // 40 of each item at 2.50, minus the three that were removed.
+    // The stock of each item is 40 at 2.50, except for the item from which three were removed.
     await page.locator('[data-test=value]', { hasText: '999,692.50' }).waitFor()
     expect(faults).toEqual([])
     await close()

@@ -1,6 +1,6 @@
-// Runs in a service's container with the service's own secret. Tries actions on RabbitMQ, and prints the refused ones as
-// JSON. The test replaces QUEUE_NAMES with an array, and sends this file to the standard input of Node.js, which then
-// resolves the service's amqplib.
+// Runs in a service's container with the service's own secret. Tries actions on RabbitMQ, and prints as JSON which it tried
+// and which were refused. The test replaces QUEUE_NAMES with an array, and sends this file to the standard input of Node.js,
+// which then resolves the service's amqplib.
 import { readFileSync } from 'node:fs'
 import amqplib from 'amqplib'
 

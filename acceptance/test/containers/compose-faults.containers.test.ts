@@ -1,4 +1,4 @@
-// Kills each container under load, and restarts the servers under load. No accepted message is lost or applied twice.
+// Under load, kills each container, and restarts RabbitMQ and MySQL. No accepted message is lost or applied twice.
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually, start } from 'testkit'
@@ -110,7 +110,7 @@ describe('under load', () => {
 
 describe('a poison message', () => {
   it(
-    'is dead-lettered at the delivery limit if it kills its consumer each time, and the next message is applied',
+    'is dead-lettered at the delivery limit if its consumer is killed each time, and the next message is applied',
     async () => {
       const consumer = (await compose('ps', '--quiet', 'consumer_two')).trim()
       // A lock on the table keeps the message in flight for as long as the test needs.

@@ -120,7 +120,7 @@ describe('docker compose up --build --wait', () => {
   )
 
   it(
-    'passes the checks of the doctor, which reports a consumer after it is stopped',
+    'passes the checks of the doctor, which reports a queue without consumers after its consumer is stopped',
     async () => {
       const healthy = await ran('docker', 'compose', 'run', '--rm', 'doctor')
       expect(healthy).toMatchObject({ code: 2, output: expect.not.stringContaining('✗') })
@@ -191,7 +191,7 @@ const hardened = z.object({
 
 describe('every container', () => {
   it.each([...SERVICES, 'rabbitmq', 'mysql', ...ONE_SHOT])(
-    '%s has no root user, no capability and no secret in its environment',
+    '%s does not run as root, and has no capability and no secret in its environment',
     async (service) => {
       const { Config, HostConfig } = hardened.parse(await inspect(service))
       expect(Config.User).not.toMatch(/^(|0|root)(:|$)/)
@@ -210,7 +210,7 @@ describe('every container', () => {
     },
   )
 
-  it('publishes only the API and the management UI, on loopback', async () => {
+  it('publishes no port, except those of the API and the management UI on loopback', async () => {
     const published: string[] = []
     for (const { Service } of await containers()) {
       const { HostConfig } = hardened.parse(await inspect(Service))
@@ -276,7 +276,7 @@ describe('the broker', () => {
     }
   })
 
-  it('lets the operator, but no service, log in to the management UI', async () => {
+  it('lets the operator, but neither consumer_two nor guest, log in to the management UI', async () => {
     const ask = async (authorization: string) =>
       (await fetch(`${management}/api/overview`, { headers: { authorization } })).status
     expect(await ask(await asOperator())).toBe(200)
@@ -466,7 +466,7 @@ describe('wrong secrets', () => {
       /MYSQL_PASSWORD: both MYSQL_PASSWORD and MYSQL_PASSWORD_FILE are set, choose one/,
     ],
   ])(
-    'logs the cause of the error, but not the secret: %s',
+    'are reported with their cause, but without the secret: %s',
     async (_, variables, sentence) => {
       const { output } = await run('consumer_two', ...variables)
       expect(output).toMatch(sentence)

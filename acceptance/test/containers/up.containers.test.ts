@@ -18,7 +18,7 @@ afterAll(async () => {
   await removeAll()
 }, 2 * MINUTE_MS)
 
-describe('npm run up, with an engine', () => {
+describe('npm run up, with a Docker engine', () => {
   it(
     'starts the compose project, shows addresses and status, and stops it',
     async () => {

@@ -38,7 +38,7 @@ const compose = z
     secrets: z.record(z.string(), z.object({ file: z.string() })),
   })
   .parse(parse(read('dockercompose/docker-compose.yml'), { merge: true }))
-/** No registry has this name, so that docker never pulls an image of another publisher in place of a missing one. */
+/** No registry has this name, so docker never pulls an image of another publisher in place of a missing one. */
 const OURS = 'registry.invalid/ims/'
 const services = Object.entries(compose.services)
 

@@ -26,7 +26,7 @@ describe('the network policies', () => {
         ...isOpen(podsOf(services), 'rabbitmq:5672'),
         ...isOpen(['rabbitmq'], 'rabbitmq:4369'),
         ...isOpen(['rabbitmq'], 'rabbitmq:25672'),
-        // Without these, commands that query every broker, such as list_queues, wait forever.
+        // Without these ports, commands that query every broker, such as list_queues, wait forever.
         ...isOpen(['rabbitmq'], 'rabbitmq:35672-35682'),
         ...isOpen(users, 'mysql:3306'),
       ].sort(),

@@ -72,7 +72,7 @@ describe('the pre-stop hook', () => {
 
   it('stops waiting when the DNS name is deleted, and leaves no process that keeps its output open', async () => {
     nameIsKnown()
-    // This command ends after the test has removed its directory.
+    // The hook must end before this command, which runs until the test removes its directory.
     upgrade(`rm '${path('name-is-known')}'; while [ -e '${path('calls')}' ]; do sleep 1; done`)
     expect(await callsOf(ofThree)).toEqual(['await_online_quorum_plus_one --timeout 60'])
   })

@@ -29,7 +29,7 @@ it.each(replicated.map((workload) => [workload.name, workload] as const))(
   },
 )
 
-it('no manifest has a soft topology spread, because the scheduler then ignores nodes without one of its labels', () => {
+it('no manifest has a soft topology spread, which makes the scheduler ignore nodes without one of its topology labels', () => {
   const files = readdirSync(KUBERNETES, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.yaml'))
   const soft = files.filter((file) => readFileSync(join(KUBERNETES, file), 'utf8').includes('ScheduleAnyway'))
   expect(soft).toEqual([])

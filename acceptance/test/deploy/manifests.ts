@@ -109,7 +109,7 @@ export const workloads: readonly Workload[] = manifests.flatMap(({ kind, metadat
   return [{ kind, name, selector: found.selector?.matchLabels, labels: metadata.labels, pod, containers }]
 })
 
-/** Returns true if the pods of a workload have all of these labels. */
+/** Returns true if the pods of a workload have all labels in `wanted`. */
 export const selects = (wanted: Readonly<Record<string, string>>, { labels }: Pick<Workload, 'labels'>): boolean =>
   Object.entries(wanted).every(([key, value]) => labels[key] === value)
 

@@ -99,7 +99,7 @@ describe('the consumers', () => {
   })
 
   it.each(CONSUMERS.filter(({ tables }) => !tables))(
-    '$name differs from the others only in its name, and does not use MySQL',
+    '$name differs from the others only in its name and in that it does not use MySQL',
     (consumer) => {
       const mysql = [
         /,\s*\{\s*"name": "MYSQL_USER",\s*"value": "C"\s*\}/,
@@ -164,7 +164,7 @@ describe('every container', () => {
   )
   const own = ({ env }: Container) => env.find(({ name }) => name === 'SHUTDOWN_TIMEOUT_MS')?.value
   it.each(each.filter(([, { kind }]) => kind === 'Deployment'))(
-    'of %s has a grace period longer than its shutdown timeout',
+    'of %s has a grace period longer than its pre-stop sleep and its shutdown timeout together',
     (_, { pod }) => {
       for (const container of pod.containers) {
         const preStopMs = (container.lifecycle?.preStop.sleep?.seconds ?? 0) * 1_000
@@ -222,7 +222,7 @@ describe('the references in the manifests', () => {
     ports: z.array(z.object({ targetPort: z.string(), port: z.int() })),
   })
   it.each(ofKind('Service').map((each) => [each.metadata.name, each] as const))(
-    'use ports of Service %s that its pods have, with the same number',
+    'of Service %s use ports that its pods have, with the same number',
     (_, { spec }) => {
       const { selector, ports } = service.parse(spec)
       const [pods, ...others] = workloads.filter((workload) => selects(selector, workload))
@@ -330,7 +330,7 @@ describe('the overlays', () => {
           valueLocation: 'consumers',
         })),
       )
-      // The scaler must wait until consumers have left the queue and KEDA has polled.
+      // If messages cannot be applied, the scaler must wait until the consumers have cancelled their subscriptions and KEDA has polled.
       const { stabilizationWindowSeconds } = advanced.horizontalPodAutoscalerConfig.behavior.scaleUp
       expect(stabilizationWindowSeconds).toBeGreaterThan(2 * (holdMaxMs / 1_000 + pollingInterval))
     })

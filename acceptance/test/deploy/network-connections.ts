@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { type Manifest, selects, type Workload } from './manifests.ts'
 
-/** A pod selector, in the forms that these manifests use. */
+/** A pod selector, in the forms that the manifests use. */
 const podSelector = z.strictObject({
   matchLabels: z.record(z.string(), z.string()).default({}),
   matchExpressions: z

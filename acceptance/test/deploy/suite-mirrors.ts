@@ -5,7 +5,7 @@ import type { Service } from '@ims/accounts/suite'
 
 const ROOT = join(import.meta.dirname, '../../..')
 
-/** A line of `file` that contains `on` must also contain `has`. */
+/** At least one line of `file` must contain both `on` and `has`. */
 interface Mirror {
   readonly file: string
   readonly on: string
@@ -21,7 +21,7 @@ const KUBERNETES_RULES = 'kubernetes/overlays/observability/component/services-p
 const MANIFEST = 'kubernetes/manifest'
 const KINDS = ['serviceaccount', 'networkpolicy', 'poddisruptionbudget', 'service', 'deployment']
 
-/** One sentence for each line that is missing for `service`, with the file and the text to add. */
+/** One sentence for each line or file that is missing for `service`, and one if the service has no unit test. */
 export function missingFor(service: Listed, root = ROOT): string[] {
   const lines = mirrorsOf(service).flatMap(({ file, on, has }) => {
     const path = join(root, file)
@@ -50,7 +50,7 @@ function hasWord(line: string, word: string): boolean {
   return new RegExp(`(?<![\\w-])${escaped}(?![\\w-])`).test(line)
 }
 
-/** All lines that `service` needs. */
+/** All lines that a service needs in these files. */
 export function mirrorsOf({ name, adminPort, consumes, tables }: Listed): Mirror[] {
   // Kubernetes allows no underscore in names.
   const dashed = name.replaceAll('_', '-')

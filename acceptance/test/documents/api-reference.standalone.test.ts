@@ -8,7 +8,7 @@ import { runToEnd } from 'testkit'
 const ROOT = join(import.meta.dirname, '../../..')
 const TYPEDOC = join(ROOT, 'acceptance/node_modules/.bin/typedoc')
 
-it('is generated without warnings, with a page for openBroker and one for the in-memory broker', async () => {
+it('the API reference is generated without warnings, with a page for openBroker and one for the in-memory broker', async () => {
   const out = mkdtempSync(join(tmpdir(), 'ims-api-'))
   try {
     const result = await runToEnd({

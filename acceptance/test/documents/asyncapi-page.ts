@@ -78,7 +78,7 @@ function operationOf({ queue }: Contract) {
   }
 }
 
-/** The document as YAML text. */
+/** The AsyncAPI document as YAML text. */
 export function asyncapi(): string {
   const document = {
     asyncapi: '3.0.0',

@@ -22,7 +22,7 @@ const tables: readonly (readonly [heading: string, Sections])[] = [
   ['The programs import and export', { apiEnvironment }],
 ]
 
-/** The names of all variables that the services read. */
+/** The names of all variables in the tables. */
 export const variables: ReadonlySet<string> = new Set(
   tables.flatMap(([, sections]) => environmentTable(sections).map(({ variable }) => variable)),
 )

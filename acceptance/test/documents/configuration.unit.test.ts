@@ -13,7 +13,7 @@ const ELSEWHERE = [
   'pipeline_files/build.pipeline',
 ]
 
-it('lists every variable with the default and description from its schema', () => {
+it('docs/configuration.md lists every variable with the default and description from its schema', () => {
   const page = readFileSync(CONFIGURATION_PAGE, 'utf8')
   expect(page).toBe(withCurrentTables(page))
 })
@@ -31,7 +31,7 @@ it.each(documents.filter((path) => !path.startsWith('docs/adr/')))('%s names onl
   expect(unknown).toEqual([])
 })
 
-/** The variables in the first column of the table below this heading. */
+/** The variables in the first column of the table below the heading `Settings`. */
 function settingsOf(page: string): string[] {
   const text = readFileSync(join(ROOT, page), 'utf8')
   const [section = ''] = text.slice(text.indexOf('\n## Settings\n') + 4).split('\n## ')

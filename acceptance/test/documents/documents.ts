@@ -14,7 +14,7 @@ export const documents: readonly string[] = execFileSync(
   .split('\n')
   .filter((path) => path !== '' && existsSync(join(ROOT, path)))
 
-/** The fenced blocks of a document in this language. */
+/** The code of all fenced blocks in `language`. */
 export function codeBlocks(text: string, language: string): readonly string[] {
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map(([, code = '']) => code)
 }

@@ -8,14 +8,14 @@ import { ROOT } from './documents.ts'
 
 const page = readFileSync(join(ROOT, 'docs/faults.md'), 'utf8')
 
-it('states the number of kinds of faults', () => {
+it('docs/faults.md states the number of kinds of faults', () => {
   const [, kinds, more] = /There are (\d+) kinds, and (\w+) more on a cluster/.exec(page) ?? []
   expect(Number(kinds)).toBe(faults.length)
   const onlyOnCluster = faultsOfCluster.filter(({ kind }) => !faults.some((each) => each.kind === kind))
   expect([more, onlyOnCluster.length]).toEqual(['one', 1])
 })
 
-it('has a row for each mutation, in the order of the source', () => {
+it('docs/faults.md has a row for each mutation, in the order of the source', () => {
   const table = page.slice(page.indexOf('## Would it notice?'))
   expect([...table.matchAll(/^\| `([\w-]+)` \|/gm)].map(([, name]) => name)).toEqual(mutations.map(({ name }) => name))
 })

@@ -88,7 +88,7 @@ describe('import and export', () => {
       for (const { kind, text } of blocks) {
         if (kind === 'text') for (const line of text.trim().split('\n')) expect(output).toContain(`${line}\n`)
         else {
-          // Runs without the image, which has the same files at the same paths, but with the heap limit of a 256 MiB container.
+          // Runs the programs without the image, which has the same files at the same paths. Sets the heap limit of a 256 MiB container.
           const script = text
             .replaceAll('/tmp/', `${folder}/`)
             .replace(/docker compose run .+ producer"$/m, 'env NODE_OPTIONS=--max-old-space-size=128"')
@@ -116,7 +116,7 @@ describe('import and export', () => {
       const rows = Array.from({ length: 3_000 }, (_, n) => row(n))
       writeFileSync(join(folder, 'many.csv'), `sku,name,label,price,quantity\n${rows.join('')}${row(0)}${row(1, 2)}`)
       const first = await program('import', ['many.csv', '--rejected', '-'])
-      // On a busy machine, a row may need a second attempt and then counts as created before.
+      // On a busy machine, a row may need a second attempt, and then counts as "created before".
       const [, created = '', before = ''] =
         /3,002 rows: ([\d,]+) created, ([\d,]+) created before, 1 rejected, 0 unknown\n/.exec(first.err) ?? []
       expect(Number(created.replace(',', '')) + Number(before)).toBe(3_001)
@@ -125,7 +125,7 @@ describe('import and export', () => {
         code: 1,
         err: expect.stringContaining('3,002 rows: 0 created, 3,001 created before, 1 rejected, 0 unknown\n'),
       })
-      // The same state as after INBOX_RETENTION_DAYS.
+      // Empties the inbox, as the services do after INBOX_RETENTION_DAYS.
       await stack.pool.query('DELETE FROM inbox')
       expect(await program('import', ['-', '--format', 'csv', '--rejected', '-'], 'many.csv')).toMatchObject({
         code: 1,

@@ -6,11 +6,11 @@ import { METRICS_PAGE, withCurrentMetrics } from './metrics-page.ts'
 
 const page = readFileSync(METRICS_PAGE, 'utf8')
 
-it('lists every metric with its type, its labels and its help', () => {
+it('docs/metrics.md lists every metric with its type, its labels and its help', () => {
   expect(page).toBe(withCurrentMetrics(page))
 })
 
-it('names only metrics that exist', () => {
+it('docs/metrics.md names only metrics that exist', () => {
   const known = METRICS.map(({ name }) => name)
   for (const [name] of page.matchAll(/\bims_[a-z_]+\b/g)) expect(known).toContain(name)
 })

@@ -44,7 +44,7 @@ export interface Operation {
   readonly tag: string
   readonly parameters: readonly z.infer<typeof parameter>[]
   readonly body: unknown
-  /** By status. Undefined for a response without a body. */
+  /** The example of each response, by status. Undefined if the response has no body. */
   readonly responses: ReadonlyMap<number, ResponseExample | undefined>
   /** The parameters, body and responses that have no example. */
   readonly withoutExample: readonly string[]

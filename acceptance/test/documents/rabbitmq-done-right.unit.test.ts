@@ -13,7 +13,7 @@ const kinds = new Set([...faults, ...faultsOfCluster].map(({ kind }) => kind))
 const lineOf = (entry: string, label: string) =>
   new RegExp(`^- \\*\\*${label}\\*\\*: (.+)$`, 'm').exec(entry)?.[1] ?? ''
 
-it('has twenty entries, numbered in order', () => {
+it('docs/rabbitmq-done-right.md has twenty entries, numbered in order', () => {
   expect(entries.map((entry) => Number.parseInt(entry, 10))).toEqual(Array.from({ length: 20 }, (_, n) => n + 1))
 })
 

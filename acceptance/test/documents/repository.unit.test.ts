@@ -12,20 +12,20 @@ const workflow = z.object({
   jobs: z.record(z.string(), z.object({ 'timeout-minutes': z.number(), steps: z.array(step) })),
 })
 
-it('has a workflow that runs .ci/run, which is executable, with read-only permissions', () => {
+it('the repository has a workflow with read-only permissions that runs .ci/run, which is executable', () => {
   const { permissions, jobs } = workflow.parse(parse(readFileSync(join(ROOT, '.github/workflows/ci.yml'), 'utf8')))
   expect(permissions).toEqual({ contents: 'read' })
   expect(Object.values(jobs).flatMap(({ steps }) => steps.flatMap(({ run }) => run ?? []))).toEqual(['.ci/run'])
   accessSync(join(ROOT, '.ci/run'), constants.X_OK)
 })
 
-it.each(['bug.md', 'proposal.md'])('has an issue template %s with a name and a description', (file) => {
+it.each(['bug.md', 'proposal.md'])('the issue template %s has a name and a description', (file) => {
   const text = readFileSync(join(ROOT, '.github/ISSUE_TEMPLATE', file), 'utf8')
   const [, head = ''] = /^---\n([\s\S]*?)\n---\n/.exec(text) ?? []
   expect(z.object({ name: z.string(), about: z.string() }).safeParse(parse(head)).success).toBe(true)
 })
 
-it('has a template for pull requests, and a changelog entry for the version in package.json or the next one', () => {
+it('the repository has a template for pull requests, and a changelog entry for its version or for an unreleased one', () => {
   expect(existsSync(join(ROOT, '.github/pull_request_template.md'))).toBe(true)
   const { version } = z
     .object({ version: z.string() })

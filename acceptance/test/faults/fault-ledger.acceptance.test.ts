@@ -1,4 +1,4 @@
-// A short run of the fault ledger on real servers, and a check of the ledger itself: with any guarantee removed, it must fail.
+// Runs the fault ledger briefly on real servers, and checks the ledger: it must find a violation if any guarantee is removed.
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { attachServers, type Servers } from 'testkit'
 import { faults, mixOf } from '../../faults/faults/index.ts'

@@ -168,7 +168,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'exits with 0 within 20 s when a consumer gets SIGTERM under load, and loses no accepted item',
+    'ends a consumer with 0 within 20 s when it gets SIGTERM under load, and loses no accepted item',
     async () => {
       const { accepted, stop } = load(60_000)
       for (const name of ['consumer_two', 'consumer_two'] as const) {
@@ -188,7 +188,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'returns only 200 or 503 when the producer gets SIGTERM under load, and loses no accepted item',
+    'returns 200, 503 or no response when the producer gets SIGTERM under load, and loses no accepted item',
     async () => {
       const { accepted, statuses, stop } = load(65_000)
       await pauseMs(500)
@@ -261,7 +261,7 @@ describe('the suite under faults', () => {
       await stack.channel.deleteQueue('create_item')
       let next = 80_000
       await eventually(async () => {
-        // A new item each time, because an item that is accepted before a consumer subscribes is stored later.
+        // Sends a new item each time. An item that is accepted before a consumer subscribes is stored later, and would be a duplicate.
         next += 1
         const { status } = await call(`${stack.http}/create_item`, { json: item(next), headers: { Prefer: 'wait=5' } })
         expect(status).toBe(201)

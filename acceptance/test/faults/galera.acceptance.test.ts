@@ -21,7 +21,7 @@ const run = missing === undefined ? describe : describe.skip
 
 run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
   const directory = join(tmpdir(), `ims-galera-${process.pid}`)
-  // Created in a hook: when all tests are skipped, no hook runs, and nothing would delete the directory.
+  // Created in a hook. When all tests are skipped, no hook runs, so `afterAll` would not delete a directory created here.
   beforeAll(() => void mkdirSync(directory, { mode: 0o700 }))
   let galera: Galera
   let stack: Stack
@@ -84,7 +84,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       const publishing = (async () => {
         for (let n = 0; n < NEW; n += 1) {
           create(OLD + n)
-          // Sent twice in a row, so that two replicas on different nodes probably process the message at the same time.
+          // Sends every tenth message twice, so that two replicas on different nodes probably process it at the same time.
           if (n % 10 === 0) create(OLD + n)
           if (n < OLD) remove(n)
           if (n < OLD && n % 4 === 0) remove(n)

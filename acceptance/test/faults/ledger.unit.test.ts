@@ -1,4 +1,4 @@
-// The check of the fault ledger, on histories written by hand: those that it must accept, and those that it must report.
+// Runs the check of the fault ledger on histories written by hand. It must accept some of them, and report the others.
 import { describe, expect, it } from '@jest/globals'
 import { type Attempt, History } from '../../faults/history.ts'
 import { type Found, judge, keyOf } from '../../faults/ledger.ts'
@@ -59,7 +59,7 @@ const verdict = (
 ) => {
   const history = new History()
   if (disturbed) history.disturbances.push({ fromMs: 0, untilMs: 60_000 })
-  // Another create with the same sku, so that the reason duplicate-sku is possible.
+  // Adds another create with the same sku, so that the reason duplicate-sku is possible.
   attempt(history, { id: 'item-2', messageId: 'm-2', answer: 'not accepted' })
   attempt(history, more)
   for (const [sku, name] of expected) history.expected.set(sku, name)
@@ -110,7 +110,7 @@ describe('the check accepts', () => {
 })
 
 describe('the check reports', () => {
-  it('an accepted message without a trace', () => {
+  it('an accepted message that was neither applied nor dead-lettered', () => {
     expect(verdict({}, {})).toEqual(['lost: accepted, but neither applied nor dead-lettered'])
   })
   it('a health check that was accepted and never logged', () => {

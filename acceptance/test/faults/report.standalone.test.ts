@@ -26,7 +26,7 @@ const about: About = {
   shrunk: 'the smallest of 3 runs that still failed',
 }
 
-/** Three messages, two faults, one violation. */
+/** A run with three messages, two faults and two violations. */
 function recordedRun(): Run {
   const history = new History()
   const created = history.begin({ id: 'item-1', kind: 'create', queue: 'create_item', sku: 'S-1' })

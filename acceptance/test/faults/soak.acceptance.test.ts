@@ -6,7 +6,7 @@ import { LIMITS, runSoak } from '../../soak/run.ts'
 
 const BUSY = { answeredWithinMs: 19_000, refusedWithinMs: 19_000, quietP95Ms: 19_000 }
 
-it('loses nothing, stays within its memory limit and serves honest clients under every attack', async () => {
+it('the suite loses nothing, stays within its memory limits and serves honest clients under every attack', async () => {
   const servers = await attachServers(process.env.IMS_TEST_SERVERS ?? '')
   const seed = Math.floor(Math.random() * 2 ** 31)
   const soak = await runSoak({ servers, seed, minutes: 1 / 3, limits: { ...LIMITS, ...BUSY } })

@@ -30,8 +30,8 @@ const consumerTimeoutMs = [
 ].map((path) => numberIn(path, /consumer_timeout = (\d+)/))
 
 /**
- * The longest time for which a message is in flight: it is held, then every statement of the last attempt times out, then
- * its outcome is reported.
+ * The longest time for which a message is in flight: the consumer retries it, then every statement of the last attempt times
+ * out, and then the consumer reports the outcome.
  */
 const inFlightMaxMs =
   Math.max(consumer.holdMaxMs, LOOKING_FOR_FREE_ROWS_MAX_MS) +
@@ -46,13 +46,13 @@ const times: readonly (readonly [shorter: string, ms: number, longer: string, ms
   [
     'the time after which a frozen process loses its locks',
     1_000 * IDLE_TIMEOUT_S,
-    'the time for which messages that need them are held',
+    'the maximum time of retries of messages that need them',
     consumer.holdMaxMs + 1,
   ],
   ['the connect timeout', mysql.connectTimeoutMs, 'the acquire timeout of the pool', mysql.acquireTimeoutMs + 1],
   ['the confirm timeout', rabbitmq.confirmTimeoutMs, 'the detection of a silent broker', 2_000 * rabbitmq.heartbeatS],
   ['the detection of a silent broker', 2_000 * rabbitmq.heartbeatS, 'the request timeout', http.rpcTimeoutMs],
-  ['the interval between retries', consumer.retryMaxMs, 'the time for which messages are held', consumer.holdMaxMs + 1],
+  ['the interval between retries', consumer.retryMaxMs, 'the maximum time of retries', consumer.holdMaxMs + 1],
   [
     'a statement and a confirm in flight when a consumer stops',
     mysql.statementTimeoutMs + rabbitmq.confirmTimeoutMs,

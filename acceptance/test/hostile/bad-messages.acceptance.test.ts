@@ -1,5 +1,5 @@
-// Bad messages of CONTRACT.md, which crash the Python consumers or are lost there. Each is dead-lettered with a reason, and
-// the next message is processed.
+// Sends the bad messages of CONTRACT.md. The Python consumers crash on them or lose them. Ours dead-letter each with a reason,
+// and process the next message.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { call, item } from '../http.ts'

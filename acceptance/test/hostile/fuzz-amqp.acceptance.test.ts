@@ -154,7 +154,7 @@ const bad: fc.Arbitrary<Bad> = fc.oneof(
   }),
 )
 
-describe('the consumers with generated messages', () => {
+describe('the suite with generated messages', () => {
   let stack: Stack
   let raw: Awaited<ReturnType<typeof openRawPublisher>>
   beforeAll(async () => {

@@ -221,7 +221,7 @@ describe('hostile messages', () => {
       headers: field('CC', 'A', sized(Buffer.concat([Buffer.from('S'), sized('chosen')]))),
     })
     expect((await expectDeadLetter('create_item', 'not-json', /./))?.headers['x-dropped']).toBe('header CC')
-    // CC routes the sender's own message there, but not our dead letter.
+    // CC routes the sender's own message to this queue, but not our dead letter.
     expect(await stack.depth('chosen')).toBe(1)
     await stack.channel.deleteQueue('chosen')
   })

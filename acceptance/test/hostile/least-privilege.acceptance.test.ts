@@ -21,7 +21,7 @@ run(
   `the users of the local suite${hasServerPrograms() ? '' : ' (skipped: RabbitMQ and MySQL are not installed here)'}`,
   () => {
     const directory = join(tmpdir(), `ims-least-${process.pid}`)
-    // Created in a hook: when all tests are skipped, no hook runs, and nothing would delete the directory.
+    // Created in a hook. When all tests are skipped, no hook runs, so `afterAll` would not delete a directory created here.
     beforeAll(() => void mkdirSync(directory, { mode: 0o700 }))
     let environment: NodeJS.ProcessEnv = {}
     let http = ''
@@ -82,7 +82,7 @@ run(
       }
     }
 
-    it('are sufficient for the calls of the original suite', async () => {
+    it('have the privileges that the calls of the original suite need', async () => {
       const wait = { headers: { Prefer: 'wait=30' } }
       expect((await call(`${http}/healthcheck`)).status).toBe(200)
       expect((await call(`${http}/create_item`, { json: SEED_ITEM, ...wait })).status).toBe(201)

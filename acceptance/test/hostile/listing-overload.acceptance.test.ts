@@ -54,7 +54,7 @@ describe('listings under overload', () => {
     return Number(new RegExp(`^ims_${name}\\{.*\\} (\\d+)`, 'm').exec(text)?.[1] ?? 0)
   }
 
-  it('keep both processes below 256 MB when 400 clients request different pages of 1 MB at once', async () => {
+  it('keep the producer and consumer four below 256 MB when 400 clients request different pages of 1 MB at once', async () => {
     const peakMb = await watching(async () => {
       const statuses = await Promise.all(
         Array.from({ length: 400 }, async (_, n) => {

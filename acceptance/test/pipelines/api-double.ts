@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { z } from 'zod'
 
-/** The fault. With `slow`, a change is visible only in the third listing, which is still correct behaviour. */
+/** The fault. With `slow`, a change is visible only in the third listing after it, which is still correct behaviour. */
 export type Flaw = 'none' | 'slow' | 'not ready' | 'empty responses' | 'loses items' | 'keeps items' | 'wrong price'
 
 const item = z.object({

@@ -21,12 +21,12 @@ const agents = ({ events }: PipelineRun) =>
 const pushed = (run: PipelineRun) => run.events.some(({ script }) => script?.includes('docker push'))
 const credentials = ({ events }: PipelineRun) => events.filter(({ type }) => type === 'credential')
 
-/** In the order in which a shell lists their folders. */
+/** The services, in the order in which a shell lists their folders. */
 const SERVICES = [...serviceNames].sort()
 const BUILDS = SERVICES.map((service) => `Build ${service}`)
 
 describe('the build pipeline', () => {
-  test('checks, tests, builds, scans and pushes, in this order, without findings', async () => {
+  test('checks, tests, builds, scans and pushes, in this order, if no step fails', async () => {
     const run = await build()
     expect(run).toMatchObject({ result: 'SUCCESS', errors: [], objections: [] })
     expect(steps(run)).toEqual([
@@ -121,8 +121,8 @@ describe('the build pipeline with fakes of npm, docker and trivy', () => {
   const CLEAN = { answer: '{"auditReportVersion":2,"vulnerabilities":{}}', code: 0 }
 
   /**
-   * Runs in its own work tree. `trivy` is the exit code of the vulnerability scan, or undefined if trivy is missing.
-   * `audit` is the output of npm audit and its exit code.
+   * Runs the pipeline and its commands in a new work tree. `trivy` is the exit code of the vulnerability scan, or undefined if
+   * trivy is missing. `audit` is the output of npm audit and its exit code.
    */
   async function buildForReal(
     name: string,
@@ -187,7 +187,7 @@ describe('the build pipeline with fakes of npm, docker and trivy', () => {
     for (const service of SERVICES) {
       const command = `docker build --progress plain --file ${service}/Dockerfile --tag registry.invalid/ims/${service}:${sha} --iidfile reports/built/${service} --build-arg NODE_IMAGE=${BASE} --build-arg VERSION=${sha} --build-arg REVISION=${sha} .`
       expect(commands).toContain(command)
-      // Tagged by id, because the name may refer to another image by then.
+      // The image is tagged by its id, because its name may refer to another image by then.
       expect(commands).toContain(`docker tag sha256:built-${service} ${remote(service)}`)
       expect(commands).toContain(`docker image rm --force ${remote(service)}`)
       expect(commands).toContainEqual(

@@ -33,7 +33,7 @@ const minutes = (option: unknown) => {
 const description = ({ events }: PipelineRun) => events.find(({ type }) => type === 'description')?.value
 
 describe('the deployment pipeline', () => {
-  test('diffs, records, applies, waits and smoke-tests, in this order, without findings', async () => {
+  test('diffs, records, applies, waits and smoke-tests, in this order, if no step fails', async () => {
     const run = await deploy()
     expect(run).toMatchObject({ result: 'SUCCESS', errors: [], objections: [] })
     expect(steps(run)).toEqual(['render', 'diff', 'record', 'apply', 'rollout', 'smoke-test'])
@@ -45,7 +45,7 @@ describe('the deployment pipeline', () => {
 
     const options = run.events.filter(({ type }) => type === 'option')
     expect(options.map((option) => option.name)).toContain('disableConcurrentBuilds')
-    // Even if every stage takes as long as it may, there must be time for the rollback.
+    // Even if every stage takes as long as its timeout allows, there must be time for the rollback.
     const [whole = 0, ...stages] = options.filter((option) => option.name === 'timeout').map(minutes)
     expect(whole).toBeGreaterThan(stages.reduce((sum, one) => sum + one, ROLLBACK_MINUTES))
   })

@@ -50,7 +50,7 @@ describe('render.sh', () => {
     expect(workspace.kubernetes.get('Job', name)?.spec).toMatchObject({ ttlSecondsAfterFinished: 604800 })
   })
 
-  test('rejects a registry without a digest for each image, because a tag can be moved', async () => {
+  test('requires a digest of each image if there is a registry, because a tag can be moved', async () => {
     await using workspace = await createDeploymentWorkspace()
     const [first = '', ...others] = SERVICES.map((service) => `${REGISTRY}/ims/${service}@sha256:${'a'.repeat(64)}`)
     const refused = {
@@ -85,7 +85,7 @@ describe('render.sh', () => {
 
 describe('render.sh on the overlays of this repository', () => {
   for (const overlay of readdirSync(join(ROOT, 'kubernetes/overlays'))) {
-    test(`sets the tag on all images of ${overlay}, whose namespace and service match the pipeline`, async () => {
+    test(`sets the tag on all our images in ${overlay}, whose namespace and service match the pipeline`, async () => {
       await using workspace = await createDeploymentWorkspace()
       const { code, output } = await workspace.run('render', { OVERLAY: join(ROOT, 'kubernetes/overlays', overlay) })
       expect({ code, failed: code === 0 ? '' : output }).toEqual({ code: 0, failed: '' })

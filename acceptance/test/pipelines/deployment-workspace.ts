@@ -174,7 +174,7 @@ function manifests({ level = 'info', variables = [], services = SERVICES, rabbit
   ]
 }
 
-/** A kubectl that uses the fake Kubernetes if it has the credential of this environment. It simulates the port forwarding itself. */
+/** A kubectl that uses the fake Kubernetes if it has the credential of the environment `single`. It simulates the port forwarding itself. */
 function shim(parent: string, log: string, apiPort: string): string {
   return `#!/bin/bash
 echo "kubectl $*" >>'${log}'

@@ -12,7 +12,7 @@ import { itWith, ROOT } from './simulator.ts'
 const test = itWith(withoutKubectl())
 const secret = z.object({ data: z.record(z.string(), z.string()) })
 
-/** The block of a document that begins with this command. */
+/** The block of a document that begins with `beginning`. */
 function blockIn(document: string, beginning: string): string {
   const found = codeBlocks(readFileSync(join(ROOT, 'docs', document), 'utf8'), 'sh').filter((block) =>
     block.startsWith(beginning),
@@ -21,7 +21,7 @@ function blockIn(document: string, beginning: string): string {
   return found[0] ?? ''
 }
 
-/** Runs a block, and resolves with its standard output and standard error. */
+/** Runs a block, which must succeed. Resolves with its standard output and standard error. */
 async function run({ shims }: DeploymentWorkspace, block: string): Promise<readonly [out: string, err: string]> {
   const env = { ...process.env, KUBECONFIG: 'ims-kubeconfig-single', PATH: `${shims}:${process.env.PATH}` }
   const { code, out, err } = await runToEnd({ command: ['bash', '-euc', block], cwd: ROOT, env })

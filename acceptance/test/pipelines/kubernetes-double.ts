@@ -81,7 +81,7 @@ export async function startKubernetesDouble(trouble: Trouble = {}): Promise<Kube
     return stored
   }
 
-  /** The state that the controllers would produce. */
+  /** The object with the status and the annotations that the controllers would set. */
   function controlled(one: KubernetesObject): KubernetesObject {
     const template = one.spec?.template
     const observed = { observedGeneration: one.metadata.generation }
@@ -233,7 +233,7 @@ function withoutEmpty(value: unknown): unknown {
   return Object.fromEntries(entries.filter(([, member]) => member !== null && !isDeepStrictEqual(member, {})))
 }
 
-/** A JSON patch of whole members, or a strategic merge patch, which merges lists of named objects by name. */
+/** Applies a JSON patch of whole members, or a strategic merge patch, which merges lists of named objects by name. */
 function patched(target: unknown, patch: unknown): unknown {
   const operations = z
     .array(z.object({ op: z.enum(['replace', 'add']), path: z.string(), value: z.unknown() }))

@@ -51,7 +51,7 @@ export function itWith(reason: string | undefined) {
     reason === undefined ? it(title, test, timeoutMs) : it.skip(`${title} (skipped: ${reason})`, test)
 }
 
-/** Runs `build.pipeline`, `deployment.pipeline` or the file at a path with the simulator's options. Resolves with its record. */
+/** Runs `build.pipeline`, `deployment.pipeline` or the file at a path with the simulator's options. Resolves with the record of the run. */
 export async function runPipeline(name: string, options: readonly string[], env = {}): Promise<PipelineRun> {
   const file = resolve(ROOT, 'pipeline_files', name)
   const services = [...serviceNames].sort().join(' ')

@@ -63,7 +63,7 @@ describe('the smoke test', () => {
     expect(api.skus()).toEqual([])
   })
 
-  it('sends the key in the file that SMOKE_API_KEY_FILE names', async () => {
+  it('sends the key from the file that SMOKE_API_KEY_FILE names, and does not print it', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ims-smoke-'))
     const file = join(directory, 'key')
     writeFileSync(file, 'ims_key\n')

@@ -1,4 +1,4 @@
-"""Adds an item and prints the inventory as JSON, with SQLAlchemy's Float like the Python suite. Argument: the database's URL."""
+"""Adds an item and prints the inventory as JSON. Uses SQLAlchemy's Float, as the Python suite does. Argument: the database's URL."""
 import json
 import sys
 

@@ -14,7 +14,7 @@ const git = (...args: string[]) =>
 /** The commit whose processes must still work on the current schema, or the reason why it cannot be determined. */
 export function earlierVersion(): { commit: string } | { missing: string } {
   try {
-    // The change is not committed yet, so HEAD is the version before it.
+    // A schema change is not committed yet, so HEAD is the version before it.
     if (git('status', '--porcelain', '--', ...SCHEMA).match(/^(\?\?|A)/m)) return { commit: git('rev-parse', 'HEAD') }
     // Follows first parents, because a merge is one change to the branch that it was merged into.
     const options = [

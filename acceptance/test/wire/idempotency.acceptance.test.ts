@@ -1,4 +1,4 @@
-// Safe retries. The loops of docs/api.md run while the broker is restarted and a producer is killed, and every command is
+// Safe retries: the loops of docs/api.md run while the broker is restarted and a producer is killed, and every command is
 // applied once.
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -142,7 +142,7 @@ describe('a command with an Idempotency-Key', () => {
         expect(quantities.sort((a, b) => b - a)).toEqual(all)
         expect(await count('movement')).toBe(movedBefore + sent)
         expect(await quantity()).toBe(before + sent * CHANGE)
-        // At least one request must have failed, so that there were retries.
+        // At least one request must have failed. Otherwise no command was retried.
         const requests = stack.lines('producer').filter(({ route }) => route === '/stock_adjustment')
         expect(requests.some(({ status }) => status !== 201)).toBe(true)
         expect(await stack.deadLetters('stock_adjustment')).toEqual([])

@@ -9,7 +9,7 @@ import { type Stack, startStack } from '../stack.ts'
 
 const KEY = 'key-of-an-operator'
 const { whole, operations } = openApi()
-// Without a logger, because Ajv would warn about every member `id` in an example.
+// Ajv gets no logger, because it would warn about every member `id` in an example.
 const ajv = new Ajv({ logger: false }).addSchema(whole, 'openapi')
 const exampleOf = (id: string) => operations.find((each) => each.id === id)
 

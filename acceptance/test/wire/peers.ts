@@ -6,7 +6,7 @@ import { start } from 'testkit'
 import { ROOT, type Stack } from '../stack.ts'
 
 const DIRECTORY = join(ROOT, '../shared/peers')
-// Debian's own Python, which finds Debian's python3-pika. The PATH may contain another.
+// Debian's own Python, which finds Debian's python3-pika. The PATH may contain another Python.
 const PYTHON = '/usr/bin/python3'
 const PACKAGES = ['python3-pika', 'python3-pymysql', 'python3-sqlalchemy']
 const OURS = join(ROOT, 'acceptance/test/python')
@@ -41,7 +41,7 @@ const brokerArguments = ({ space: { rabbitmq } }: Stack) => [
   String(rabbitmq.port),
   '--user',
   rabbitmq.username,
-  // In one argument, because a password may begin with "-".
+  // The option and the password are one argument, because a password may begin with "-".
   `--password=${rabbitmq.password}`,
   '--vhost',
   rabbitmq.vhost,

@@ -1,4 +1,4 @@
-// The behaviour of the original suite: four calls, a row in MySQL, a line in consumer one's log. Also `Prefer: wait`.
+// The behaviour of the original suite (four calls, a row in MySQL, a line in consumer one's log), and `Prefer: wait`.
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -61,7 +61,7 @@ describe('the suite', () => {
     expect(created).toMatchObject({ status: 201, body: item(1) })
     expect(created.headers.get('preference-applied')).toMatch(/^wait=30/)
     expect(await call(`${stack.http}/create_item`, { json: item(1), headers: wait })).toMatchObject({ status: 409 })
-    // The sender of that command received its outcome. No client waits for the outcome of this one.
+    // The sender of the refused command received its outcome. No client waits for the outcome of the next command.
     expect(await call(`${stack.http}/create_item`, { json: { ...item(1), quantity: 7 } })).toMatchObject({
       status: 200,
     })
@@ -89,7 +89,7 @@ describe('the suite', () => {
     await eventually(async () => expect(await stack.skus()).toContain('SKU-2'))
   })
 
-  it('lists with pages and filters', async () => {
+  it('lists items in pages and with filters', async () => {
     for (const n of [10, 11, 12])
       await call(`${stack.http}/create_item`, { json: item(n), headers: { Prefer: 'wait=30' } })
     const first = await call(`${stack.http}/order_processing?label=test&limit=2`)

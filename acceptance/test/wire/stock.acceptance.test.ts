@@ -37,7 +37,7 @@ describe('changes of one hot item', () => {
     for (let n = 0; n < CHANGES; n += 1) {
       const messageId = randomUUID()
       send(messageId)
-      // Sent twice in a row, so that both replicas may get the same message.
+      // Sends every fifth message twice in a row, so that both replicas may get it.
       if (n % 5 === 0) send(messageId)
       if (n === CHANGES / 2) stack.service('consumer_three').kill('SIGKILL')
     }

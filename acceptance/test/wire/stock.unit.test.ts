@@ -46,7 +46,7 @@ describe('POST /stock_adjustment', () => {
 
   it.each([
     [
-      'more than the stock',
+      'a decrease by more than the stock',
       { change: -51 },
       409,
       'insufficient-stock',

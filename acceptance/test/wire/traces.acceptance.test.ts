@@ -186,7 +186,7 @@ describe('the suite with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
   )
 })
 
-describe('the producer with a receiver that', () => {
+describe('the producer', () => {
   const hanging = createServer(() => {})
   beforeAll(() => new Promise<void>((resolve) => hanging.listen(0, '127.0.0.1', resolve)))
   afterAll(() => {
@@ -198,7 +198,7 @@ describe('the producer with a receiver that', () => {
     ['cannot be reached', () => 'http://127.0.0.1:9'],
     ['never responds', () => endpointOf(hanging)],
   ])(
-    '%s works, logs the failure once, and exits with 0',
+    'works with a receiver that %s, logs the failure once, and exits with 0',
     async (_, endpoint) => {
       const stack = await startStack('traces-unreachable', {
         services: ['consumer_one', 'producer'],
