@@ -36,8 +36,8 @@ export function makeAccounts(existing: Accounts, newSecret: () => string = rando
       Object.fromEntries(files.map((file) => [file, checked(owner, file, existing[owner]?.[file] || newSecret())])),
     ]),
   )
-  // The passwords of operator, monitoring and backup are among the files of their server. Every other user has the same
-  // name as the owner of its password.
+  // The passwords of operator, monitoring and backup are in the files of their server. Every other user is an owner with
+  // files of its own.
   const passwordOn = (server: 'rabbitmq' | 'mysql') => (user: string) =>
     secrets[server]?.[`${user}-password`] ?? secrets[user]?.[`${server}-password`]
   return {

@@ -18,7 +18,7 @@ interface Options {
   readonly stopping?: AbortSignal
   /** Limits that differ from those derived from memory. */
   readonly limits?: Partial<Limits>
-  /** Whether frequent requests bypass Express's router. */
+  /** If false, every request goes through Express's router, none through the short cut. */
   readonly isShort?: boolean
 }
 

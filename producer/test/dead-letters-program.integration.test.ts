@@ -77,7 +77,7 @@ describe('the program dead-letters', () => {
     expect(cutShort).toBeGreaterThan(0)
   })
 
-  it('exits with 130 at Ctrl-C, and each message is either redriven or still dead-lettered', async () => {
+  it('exits with 130 on Ctrl-C, and each message is either redriven or still dead-lettered', async () => {
     await peer.addDeadLetters(10_000)
     const { child, ended, out } = startProgram(['redrive', QUEUE, '--all', '--no-wait'])
     await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThan(1))

@@ -15,8 +15,8 @@ const MYSQL_PRECISION_MAX = 65
 const nullness = ({ nullable }: Column) => (nullable ? 'NULL' : 'NOT NULL')
 
 /**
- * A column `id`. An operator may have made it BIGINT or UNSIGNED. A narrower type becomes INT, which the Python suite
- * creates, or BIGINT UNSIGNED if it is unsigned.
+ * A column `id`: INT or BIGINT, signed or unsigned, with AUTO_INCREMENT. Any other integer column becomes INT, as in the
+ * Python suite, or BIGINT UNSIGNED if it is BIGINT or unsigned.
  */
 export function identity(): Wanted {
   const as = 'INT or BIGINT, AUTO_INCREMENT'

@@ -232,7 +232,7 @@ describe('the references in the manifests', () => {
     },
   )
 
-  it('use host names in the configuration that are Services with the configured port', () => {
+  it('name a Service as the host of RabbitMQ and of MySQL, and the Service has the configured port', () => {
     const configuration = ofKind('ConfigMap').find(({ metadata }) => metadata.name === 'ims-configuration')?.data ?? {}
     for (const name of ['RABBITMQ', 'MYSQL']) {
       const found = ofKind('Service').find(({ metadata }) => metadata.name === configuration[`${name}_HOST`])
@@ -336,14 +336,14 @@ describe('the overlays', () => {
     })
   })
 
-  it('do not set the number of replicas where an autoscaler sets it', () => {
+  it('leave the number of replicas to the autoscalers: unset for the producer, removed in keda', () => {
     const deployment = z.object({ spec: z.looseObject({ replicas: z.int().optional() }) })
     const [producer] = manifestsIn('producer/producer-deployment.yaml')
     expect(deployment.parse(producer).spec.replicas).toBeUndefined()
     const component = z.object({ patches: z.array(z.object({ patch: z.string() })) })
     const keda = readFileSync(join(KUBERNETES, 'overlays/keda/component/kustomization.yaml'), 'utf8')
     expect(component.parse(parse(keda)).patches.map(({ patch }) => patch)).toContainEqual(
-      expect.stringContaining('path: /spec/replicas'),
+      '- op: remove\n  path: /spec/replicas',
     )
   })
 })
