@@ -18,6 +18,10 @@ const EXIT_INTERRUPTED = 130
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(args: string[]): Promise<number> {
+  if (args.includes('--help')) {
+    process.stdout.write(USAGE)
+    return 0
+  }
   const given = readOptions(args)
   if (typeof given === 'string') return wrongUsage(given)
   const mix = faultsOf(given)

@@ -149,7 +149,7 @@ const uint32 = (value: number) => {
 const header = (name: string, value: number) => field(name, 'I', uint32(value))
 
 export const attacks: readonly Attack[] = [
-  overHttp('pipelined listings, then a disconnect', 1_000, ({ target, random }, connections) => {
+  overHttp('pipelined listings that disconnect', 1_000, ({ target, random }, connections) => {
     const label = random.whole(0, 1_000_000)
     const bytes = pipelined(1_000, (n) => getPath(`/order_processing?limit=1&label=zz${label}-${n}`))
     const socket = connections.send(target.http, bytes, 'reads nothing')

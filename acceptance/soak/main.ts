@@ -32,6 +32,10 @@ const options = z.object({
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(args: string[]): Promise<number> {
+  if (args.includes('--help')) {
+    process.stdout.write(`${USAGE}\n`)
+    return 0
+  }
   const given = parseOptions(args, options)
   if (typeof given === 'string') {
     say(`✗ ${given}\n${USAGE}`)
