@@ -2,7 +2,7 @@
 import { type QueueKind, queues, type Service, services } from './suite.ts'
 
 const VHOST = '/'
-/** Delivery limit of a quorum queue. A message that crashes its consumer on this many deliveries is dead-lettered, or dropped if it is a query. */
+/** Delivery limit of a quorum queue. A message that crashes its consumer more often is dead-lettered, or dropped if it is a query. */
 const DELIVERY_LIMIT = 20
 const NOTHING = '^$'
 const EVERYTHING = '.*'

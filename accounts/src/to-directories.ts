@@ -7,7 +7,7 @@ import { type Accounts, makeAccounts, owners } from './make-accounts.ts'
 // mounted only into the containers of its owner.
 const READABLE = 0o444
 
-/** Completes the files in the directories and keeps existing ones, so it is safe to run before every start. */
+/** Completes the files in the directories and keeps existing secrets, so it is safe to run before every start. */
 export function writeAccounts(directory: string): { made: string[] } {
   const existing = readAccounts(directory)
   const made: string[] = []

@@ -4,7 +4,7 @@ import { type Accounts, makeAccounts, owners } from './make-accounts.ts'
 
 /** Where Kubernetes puts a pod's credentials. NODE_EXTRA_CA_CERTS names the certificate authority of the API server. */
 const CREDENTIALS = '/var/run/secrets/kubernetes.io/serviceaccount'
-/** Written last, so that every password in these files already exists in the Secret of its owner. */
+/** Their Secrets are written last, so that every password in them already exists in the Secret of its owner. */
 const SERVERS: readonly string[] = ['rabbitmq', 'mysql']
 /** Maximum attempts when another client writes to a Secret at the same time. */
 const ATTEMPTS_MAX = 10
