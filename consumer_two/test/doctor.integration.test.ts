@@ -102,7 +102,7 @@ beforeAll(async () => {
   servers = await startServers({ directory: join(root, 'servers'), mode: 'local', onProgress: () => {} })
   writeAccounts(accounts())
   const [port = 0] = await freePorts(1)
-  // Before the queues are created, because the plugin collects no statistics of existing queues.
+  // Started before the queues are created, because the plugin collects no statistics of existing queues.
   await startManagement(port)
   await Promise.all([importAccounts(), grantAccounts()])
   await migrate(mysqlEnvironment.parse(serversEnvironment(servers)), quiet)
