@@ -4,7 +4,7 @@ import type { AdjustOutcome, Inventory } from '@ims/repository'
 
 type Result = { outcome: 'adjusted'; quantity: number }
 
-/** Handles stock_adjustment by adding to quantities. Refuses a change that would make a quantity negative or too large for the column. */
+/** Handles stock_adjustment by adding to quantities. Refuses an unknown sku, and a change that makes a quantity negative or too large. */
 export function adjustItems(inventory: Pick<Inventory, 'adjust'>): Handler<StockAdjustment, Result> {
   return async (deliveries) => {
     const commands = deliveries.map((delivery) => ({
