@@ -30,7 +30,7 @@ async function inventoryOf(count: number) {
 }
 
 describe('paging', () => {
-  it('returns an outcome for each request with any headers', async () => {
+  it('returns an outcome for each request, whatever its headers', async () => {
     const value = fc.oneof(
       fc.integer(),
       fc.double(),

@@ -32,7 +32,7 @@ const delivery = (headers: Record<string, unknown> = {}): Delivery => ({
 const body = (outcome: unknown) => JSON.parse(String((outcome as { body: Buffer }).body))
 
 describe('a listing', () => {
-  it('is one page, with the start of the next page in x-next', async () => {
+  it('is one page for a request with x-limit, with the start of the next page in x-next', async () => {
     const [outcome] = await listItems(inventory(), { maxBytes: 1e6 })([delivery({ 'x-limit': 3, 'x-after': 2 })])
     expect(body(outcome)).toEqual(items.slice(2, 5))
     expect(outcome).toMatchObject({ kind: 'answered', headers: { 'x-next': 5, 'x-count': 3 } })
