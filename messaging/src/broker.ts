@@ -220,7 +220,7 @@ class RabbitmqBroker implements Broker {
     })
     this.#subscriptions.push(consumer)
     this.#service.explainStart?.(() => consumer.notReady())
-    // Not in the constructor, because only a process that consumes sends replies.
+    // Not called in the constructor, because only a process that consumes sends replies.
     this.#nodeLearned ??= this.#addresses.learnNode(this.#replying)
     await consumer.subscribed(this.#service.stopping)
     await this.#nodeLearned

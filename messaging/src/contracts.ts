@@ -197,7 +197,7 @@ export const messageQuestion = z.object({ id: z.string().min(1).max(255) })
 export const messageStatus = query('message_status', {
   body: messageQuestion,
   reply: z.object({ verdicts: z.array(recordedVerdict), remembersSince: z.string().nullable() }),
-  // Each request reads 63 keys of the inbox, so the number per call is limited.
+  // Each request reads 63 keys of the inbox (3 queues, 0 to 20 redrives), so the number of requests per call is limited.
   togetherMax: 20,
 })
 

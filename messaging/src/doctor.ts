@@ -166,8 +166,8 @@ async function rightToPublish(connection: Connection, config: RabbitmqConfig): P
   )
   const published = failureOf(connection, config, async (channel) => {
     channel.publish('', NO_QUEUE, Buffer.alloc(0))
-    // The broker processes a channel in order, so its response to this proves that it has processed the publish. basic.qos
-    // needs no permission. Checking an exchange needs the configure permission since RabbitMQ 4.3.
+    // The broker processes a channel in order, so its response to basic.qos proves that it has processed the publish. That
+    // method needs no permission. Checking an exchange needs the configure permission since RabbitMQ 4.3.
     await channel.prefetch(1)
   })
   const why = await Promise.race([published, blocked])

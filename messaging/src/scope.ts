@@ -43,7 +43,7 @@ export const clockOf = ({ clock = systemClock }: Pick<Service, 'clock'>): Clock 
 /** If a timer fires this late, the process was suspended or busy. */
 const SUSPENDED_MIN_MS = 100
 
-/** Milliseconds before attempt number `attempt` (1, 2, …): 100 ms, doubled each time up to `maxMs`. Half of the pause is random. */
+/** Milliseconds to pause after attempt number `attempt` (1, 2, …) failed: 100 ms, doubled each time up to `maxMs`. Half of the pause is random. */
 export function backoffMs(attempt: number, maxMs: number, random: () => number): number {
   const ceiling = Math.min(maxMs, 100 * 2 ** Math.min(attempt - 1, 30))
   return ceiling / 2 + random() * (ceiling / 2)

@@ -184,8 +184,8 @@ interface InternalSender {
 }
 
 /**
- * Encodes messages with `publishFrames`. Overrides the methods under their own names, because when a channel or a connection
- * closes, amqplib replaces `sendMessage` with a method that throws.
+ * Encodes messages with `publishFrames`. Overrides the methods under their own names, so that amqplib can still replace
+ * `sendMessage` with a method that throws when a channel or a connection closes.
  */
 export function encodeMessages(channel: InternalChannel, connection: InternalSender, encodeTable: EncodeTable): void {
   const used = [

@@ -230,7 +230,7 @@ interface Tally {
 }
 
 function count(tally: Tally, taken: readonly Message[]): void {
-  // Only the ids of the first window, as strings, because a reference to a message would keep its body in memory.
+  // Keeps only the ids of the first messages, as strings, because a reference to a message would keep its body in memory.
   if (tally.done === 0) tally.ids = idsOfAll(taken.slice(0, NAMED_MAX).map(named))
   tally.done += taken.length
   for (const message of taken) countReason(tally.reasons, reasonOf(message))

@@ -15,7 +15,7 @@ const WINDOW_MAX = 1_000
 
 /**
  * A quorum queue keeps the order of requeued messages only while few commands of a channel are in flight. Beyond 32,
- * its client groups them by consumer (rabbit_fifo_client, SOFT_LIMIT).
+ * its client groups them by consumer (rabbit_fifo_client, SOFT_LIMIT). With at most 16 nacks, a channel stays below that.
  */
 const RUNS_PER_CHANNEL_MAX = 16
 
@@ -49,7 +49,7 @@ export interface DeadLetterReader {
 
 /**
  * Opens the reader of `<queue>.dead-letter` on its own connection. Each queue can have only one open reader.
- * @throws DeadLettersUnavailable if the queue does not exist, is in use or not permitted, or the broker is unreachable
+ * @throws DeadLettersUnavailable if the queue does not exist, is in use or may not be read, or the broker is unreachable
  */
 export async function openReader(queue: string, config: RabbitmqConfig, service: Service): Promise<DeadLetterReader> {
   const clock = clockOf(service)

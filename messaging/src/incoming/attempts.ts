@@ -112,7 +112,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
   /**
    * Runs the handler for all messages, then for halves of each part that failed, down to single messages. After a transient
    * error (such as a lock of another transaction) each message runs by itself, because every part with the locked row waits
-   * for the lock. Resolves with an error that left messages without an outcome, preferably a transient one.
+   * for the lock. Resolves with an error that left messages without an outcome, if any, preferably a transient one.
    */
   async #round(attempt: number): Promise<Error | undefined> {
     const open = [...this.#open]
@@ -145,7 +145,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
     return item && [this.#join(item)]
   }
 
-  /** Runs the handler once. Resolves with its error. */
+  /** Runs the handler once. Resolves with its error, or undefined if it succeeded. */
   async #try(entries: readonly Entry<Body, Item>[]): Promise<Error | undefined> {
     const { handler, queue, service } = this.#parts
     let outcomes: readonly Outcome<Result>[]

@@ -111,7 +111,7 @@ export class Consumer<Body, Result> {
     this.#prefetch =
       contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, parts.config.prefetch) : parts.config.prefetch
     this.#takes = this.#prefetch
-    // Only a part of what may be in flight, because senders that do not acknowledge refusals must not block other messages.
+    // Unacknowledged refusals may take only a part of what may be in flight, because they must not block other messages.
     const hearing = { max: Math.ceil(this.#prefetch / 2), maxBytes: this.#inFlightMaxBytes / 4 }
     const stuckChanged = () => this.#measureHeld()
     this.#reporter = new OutcomeReporter({
@@ -296,7 +296,7 @@ export class Consumer<Body, Result> {
     this.#inFlight.leave('ack', [held])
   }
 
-  /** Reports outcomes as soon as they are known. Resolves when all are reported. */
+  /** Handles a batch. Reports each outcome as soon as it is known, and requeues the messages whose outcome stays unknown. */
   async #settleBatch(batch: readonly Held<Body>[]): Promise<void> {
     const { contract, handler, config, service } = this.#parts
     const { queue } = contract

@@ -1,4 +1,4 @@
-// Counts the outcomes of a batch. Calls the meter once for each outcome, not once for each message.
+// Counts the outcomes of a batch. Calls the meter once for each kind of outcome, not once for each message.
 import { type Contract, outcomesOf } from '../contract.ts'
 import type { Outcome } from '../handler.ts'
 import type { Meter } from '../service.ts'

@@ -56,7 +56,7 @@ export class OutcomeReporter<Body, Result> {
   readonly #parts: OutcomeReporterParts<Body, Result>
   /** Replies that are being sent. They do not delay the next batch. */
   readonly #replying = new Set<Promise<void>>()
-  /** The number of refusals that their sender has not acknowledged yet, and the size of these messages. */
+  /** The number of refused messages whose sender has not acknowledged the refusal yet, and their size. */
   #hearing = 0
   #hearingBytes = 0
   readonly #stuck: Stuck<Held<Body>>
@@ -119,7 +119,7 @@ export class OutcomeReporter<Body, Result> {
     return isDeadLettered
   }
 
-  /** One line for each reason. The dead letters contain the messages and all details. */
+  /** Logs one line for each reason. The dead letters contain the messages and all details. */
   #logDeadLettered(reported: readonly Reported<Held<Body>, Result>[]): void {
     const { contract, service } = this.#parts
     const byReason = new Map<string, { error: string; refused: Held['message']['properties'][] }>()

@@ -64,7 +64,7 @@ function faultOfProperties(
 }
 
 export const REDRIVES_HEADER = 'x-redrives'
-/** The count of redrives stops here. Each redrive has its own key in the inbox, and a status request reads only the first 20. */
+/** The count of redrives stops at this value. Each count has its own key in the inbox. A status request reads only the keys up to 20. */
 export const REDRIVES_MAX = 100
 const redrivesHeader = z.int().min(0).max(REDRIVES_MAX).catch(0)
 

@@ -56,7 +56,7 @@ export class OwnQueues {
     this.#search()
   }
 
-  /** Undefined while at least one of the queues exists. Publishing to a missing one fails with an error that names it. */
+  /** Why all queues are missing. Undefined while at least one exists: publishing to a missing one fails with an error that names it. */
   notReady(): string | undefined {
     return this.#missing.size < this.#names.size ? undefined : this.missing()
   }

@@ -130,7 +130,7 @@ export class Requester {
   /**
    * Publishes a command and waits up to `deadlineMs` for its outcome. A reply proves that the command arrived, so it
    * takes precedence over a late or lost confirm. Without a reply the confirm decides: a confirmed command is accepted.
-   * It waits at most 2 s once this process is shutting down, and stops waiting when `signal` aborts.
+   * Waits at most 2 s once this process is shutting down, and stops waiting when `signal` aborts.
    * @throws NotAccepted or OutcomeUnknown as `publish` does
    */
   async command<Result>(
