@@ -33,7 +33,7 @@ const held = (max: number): Rule[] => [
   { holds: (value) => value.isWellFormed(), otherwise: 'must be well-formed Unicode (it has a lone surrogate)' },
 ]
 
-/** The rules for a new string: also not empty, and without U+0000, which ends a string in C. */
+/** The rules for a new string: those of `held`, not empty, and without U+0000, which ends a string in C. */
 const fresh = (max: number): Rule[] => [
   ...held(max),
   { holds: (value) => value.length > 0, otherwise: 'must not be empty' },
@@ -180,7 +180,7 @@ export const movements = query('movements', {
 /** The recorded outcome of a message. `error` is the reason for a refusal, and null if it was applied. `at` is an ISO 8601 time in UTC. */
 export const recordedVerdict = z.object({
   queue: z.string(),
-  /** How often the message had been redriven before. */
+  /** How often the message had been redriven before this outcome. */
   redrives: z.int(),
   outcome: z.string(),
   error: z.string().nullable(),

@@ -24,8 +24,8 @@ export type PageRequestHeaders = z.infer<typeof pageRequestHeaders>
 export const LAST_PAGE = 0
 
 /**
- * Headers of a reply: `x-next` is the `x-after` of the next page, or 0 on the last page. A reply without it is the whole list
- * of a Python peer. `x-count` is the number of items on the page. If it is set, the body already has the client's format:
+ * Headers of a reply: `x-next` is the `x-after` of the next page, or 0 on the last page. A reply without it has the whole
+ * list. `x-count` is the number of items on the page. If it is set, the body already has the client's format:
  * compact, with the members of `listedItem`. Earlier versions of consumer four do not set it. `x-q` repeats the search
  * text. A reply without it ignored the request's `x-q`.
  */
