@@ -270,7 +270,7 @@ class Simulation {
 
   #keepsOrder(process: Process): boolean {
     const { faults, messages } = this.#plan
-    // With other faults the broker may change the order. With bad messages, the messages of a batch are processed one by one.
+    // With faults that are not of the database, the broker may change the order. With bad messages, the messages of a batch are processed one by one.
     const isPlain =
       faults.every(({ kind }) => kind.startsWith('database')) &&
       messages.every(({ kind }) => !POISONOUS.has(kind) && kind !== 'twice')
