@@ -354,7 +354,7 @@ describe('dead letters', () => {
         await peer.empty()
         await peer.deadLetter(3_000)
         const over = new AbortController()
-        // The delay starts when the connection is open, which can take a long time on a busy machine.
+        // The delay starts when the connection is open, because opening it can take a long time on a busy machine.
         const cutting = eventually(() => expect(proxy.open).toBeGreaterThan(0)).then(() => pauseMs(30 + round * 40))
         void cutting.then(() => over.signal.aborted || proxy.cut())
         const outcome = await cutOff.redrive(QUEUE, ALL).catch((error) => ({ stopped: error, done: 0 }))

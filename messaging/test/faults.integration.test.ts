@@ -26,7 +26,7 @@ const config = consumerEnvironment.parse({
 /** With a shorter heartbeat, a busy machine is too slow and loses the connection. */
 const HEARTBEAT_S = 3
 
-/** The label of commands whose result has no outcome. */
+/** The metric label for commands whose result has no `outcome`. */
 const APPLIED = { outcome: 'applied' }
 
 /** The frames connection.blocked and connection.unblocked (https://www.rabbitmq.com/docs/connection-blocked). */
@@ -554,7 +554,7 @@ describe('messaging under faults', () => {
       expect((await channel.checkQueue(`${numbers.queue}.dead-letter`)).messageCount).toBeGreaterThanOrEqual(40),
     )
     await consumer.close()
-    // A moment later, the broker requeues the messages that the consumer had in flight.
+    // A moment after the close, the broker requeues the messages that the consumer had in flight.
     await eventually(async () => {
       const letters = await channel.checkQueue(`${numbers.queue}.dead-letter`)
       const left = await channel.checkQueue(numbers.queue)

@@ -34,7 +34,7 @@ const item: fc.Arbitrary<Item> = fc.record({
 })
 
 describe('reading a message with any body', () => {
-  it('parses an item to the values that were written, whatever other members it has', () => {
+  it('parses an item to the values that were written, whatever other allowed members it has', () => {
     const extra = fc.dictionary(
       fc
         .string()

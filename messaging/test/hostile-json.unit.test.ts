@@ -1,4 +1,4 @@
-// JSON that parsers interpret differently, or that can harm a parser, is rejected with an error that names the member.
+// JSON that parsers interpret differently, or that can harm a parser, is rejected. If a member is the cause, the error names it.
 import { describe, expect, it } from '@jest/globals'
 import { parseJson } from '../src/json.ts'
 import { DEPTH_MAX } from '../src/json-suspicion.ts'
@@ -53,7 +53,7 @@ describe('a member that could change a prototype', () => {
     expect(Object.hasOwn(Object.prototype, 'sku')).toBe(false)
   })
 
-  it('is not found in a member named constructor whose value has no prototype', () => {
+  it('is not found in a member named constructor whose value has no member named prototype', () => {
     expect(parsed('{"constructor":"Bob"}')).toMatchObject({ ok: true })
   })
 })

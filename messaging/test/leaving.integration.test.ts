@@ -22,7 +22,7 @@ const config = {
 
 const underTest = rabbitmqOfFile('leaving')
 
-describe('a consumer whose dependency is down', () => {
+describe('a consumer whose messages fail', () => {
   let channel: Channel
   let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
   const logged: string[] = []
@@ -97,7 +97,7 @@ describe('a consumer whose dependency is down', () => {
 
   it('logs repeatedly why it does not consume, but only once that it cancelled its subscription', async () => {
     warned.length = 0
-    // The clock runs 100 times as fast.
+    // This clock runs 100 times as fast as real time.
     const clock = { ...clockOf({}), nowMs: () => 100 * performance.now() }
     const fails = async () => {
       throw databaseDown()

@@ -114,7 +114,7 @@ describe('the outcomes of a redrive', () => {
     })
   })
 
-  it('are unknown for pending messages when the connection is cut, and never exceed the applied or dead-lettered messages', async () => {
+  it('are unknown for pending messages when the connection is cut, and never count more messages than were applied or dead-lettered', async () => {
     let decided = Promise.resolve()
     await consume(() => decided)
     const lastRound = 7

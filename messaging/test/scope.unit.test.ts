@@ -5,7 +5,7 @@ import { backoffMs, clockOf, OwnScope, withDeadline } from '../src/scope.ts'
 const clock = clockOf({})
 
 describe('backoff', () => {
-  it('doubles from 100 ms up to the cap, and random jitter removes at most half of it', () => {
+  it('doubles from 100 ms up to the cap, and random jitter removes at most half of the delay', () => {
     expect([1, 2, 3, 4, 5, 20, 1e9].map((attempt) => backoffMs(attempt, 1_000, () => 1))).toEqual([
       100, 200, 400, 800, 1_000, 1_000, 1_000,
     ])

@@ -129,7 +129,7 @@ describe('a reply', () => {
     })
   })
 
-  // A client must not mistake the text for a list.
+  // A client must not mistake the error text of a refused query for a list.
   it('is JSON for a refused command, and text that is not JSON for a refused query', () => {
     const refused = { kind: 'refused', reason: 'too-large', error: '[]' } as const
     const message = received('[]', { replyTo: 'amq.gen-JzTY20BRgKO-HjmUJj0wLg' })

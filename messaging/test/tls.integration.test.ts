@@ -54,7 +54,7 @@ async function proxy(options: TlsOptions): Promise<TlsProxy> {
   return started
 }
 
-/** Opens a broker. If that fails, returns the first warning and keeps retrying until the test ends. */
+/** Opens a broker and returns it. If an attempt fails, returns the first warning, and keeps retrying until the test ends. */
 async function open(settings: Record<string, string>): Promise<Broker | string> {
   const config = rabbitmqEnvironment.parse({ ...environment, RABBITMQ_TLS: 'on', ...settings })
   const stop = new AbortController()
@@ -132,7 +132,7 @@ describe('AMQP over TLS', () => {
     const { port: right } = await proxy({ cert: server.cert, key: server.key })
     const settings = { RABBITMQ_HOST: `127.0.0.1:${port},localhost:${right}`, RABBITMQ_TLS_CA: ours.cert }
     let result = 'connected'
-    // Each broker starts with a random host. Repeat until one starts with the wrong host.
+    // Each client starts with a random host. Repeat until one starts with the wrong host.
     while (result === 'connected') result = text(await open(settings))
     expect(result).toMatch(new RegExp(`127\\.0\\.0\\.1:${port}: TLS: .* is for another name`))
     await Promise.all(opened)

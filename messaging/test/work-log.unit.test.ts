@@ -71,7 +71,7 @@ describe('the log of a handler', () => {
     },
   )
 
-  it('has no line for each message when the debug level is off', async () => {
+  it('has no lines about single messages when the debug level is off', async () => {
     const { lines, log, workLog: watched } = workLog(createItem)
     Object.assign(log, { isLevelEnabled: () => false })
     await watched.watch(async () => outcomes)([delivery('a'), delivery('b'), delivery('c')])

@@ -149,7 +149,7 @@ export class SimulatedBroker {
     }
   }
 
-  /** The messages of the queue `name` that `process` has not acknowledged, or that any process has not, if it is undefined. */
+  /** The messages of the queue `name` that wait for an ack from `process`, or from any process if `process` is undefined. */
   inFlight(name: string, process?: unknown): Unacked[] {
     return [...this.links].flatMap(([link, channels]) =>
       process === undefined || link.process === process
@@ -313,7 +313,7 @@ export class SimulatedBroker {
     channel: OpenChannel,
     { fields = {}, properties: given = {}, content = Buffer.alloc(0) }: Frame,
   ): void {
-    // The address is set before routing, because a returned message contains it too.
+    // The reply address is set before routing, because a returned message contains it too.
     const properties = given.replyTo === REPLY_TO ? { ...given, replyTo: `${REPLY_TO}.${channel.replyToken}` } : given
     channel.published += 1
     const deliveryTag = channel.published

@@ -1,5 +1,5 @@
 // The command `simulate`: runs schedules for a time, or a number of them. Stops at the first that violates an invariant, and
-// prints and saves it.
+// shrinks, prints and saves it.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { z } from 'zod'
@@ -65,7 +65,7 @@ async function main(): Promise<number> {
   return EXIT_FOUND
 }
 
-/** Runs the plan in a file, and prints the logs of all services. */
+/** Runs the plan in a file. Prints the logs of all services, and the violated invariant if there is one. */
 async function replayed(file: string): Promise<number> {
   const violation = await run(plan.parse(JSON.parse(readFileSync(file, 'utf8'))), (line) =>
     process.stdout.write(`${line}\n`),

@@ -7,7 +7,7 @@ import type { Mutation } from './mutations.ts'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const PRELOAD = pathToFileURL(join(ROOT, 'acceptance', 'faults', 'mutate.mjs')).href
 
-/** Resolves with the output of `simulate`, which stops at a failure or after `seconds`. */
+/** Resolves with the output of `simulate`, which stops at the first violation or after `seconds`. */
 export async function simulateWith({ file, edits, faults }: Mutation, seconds: number, seed: number): Promise<string> {
   const args = [
     '--import',

@@ -1,5 +1,5 @@
 // Bugs that were once found by hand. Each is a set of edits that are applied while the source is loaded. The simulation must
-// find each bug. A letter identifies a bug. simulation/README.md lists the bugs that are not here.
+// find each bug. Some have a letter. simulation/README.md lists the letters that are not here, with the reasons.
 import type { Fault } from './plan.ts'
 
 export interface Mutation {

@@ -84,7 +84,7 @@ interface Replica {
   unconfirmedMax: number
 }
 
-/** Runs a schedule. Resolves with the first violation, or undefined. `log` receives each log line of the services. */
+/** Runs a schedule. Resolves with the first violation, or with undefined if there is none. `log` receives each log line of the services. */
 export async function run(plan: Plan, log?: (line: string) => void): Promise<Violation | undefined> {
   const { stackTraceLimit } = Error
   // amqplib creates an error for each channel that closes. Stack traces would take half of the run time.
@@ -270,7 +270,7 @@ class Simulation {
 
   #keepsOrder(process: Process): boolean {
     const { faults, messages } = this.#plan
-    // With other faults the broker may change the order. With bad messages, the messages of a batch are processed one by one.
+    // Faults outside the database may change the order of the queue. With bad messages, the messages of a batch are processed one by one.
     const isPlain =
       faults.every(({ kind }) => kind.startsWith('database')) &&
       messages.every(({ kind }) => !POISONOUS.has(kind) && kind !== 'twice')

@@ -31,7 +31,7 @@ export interface Frame {
   readonly properties?: Fields
 }
 
-/** Implements the socket methods that the core calls. */
+/** Implements the socket methods that amqplib and messaging call. */
 class NoSocket {
   readonly #ended: () => void
   constructor(ended: () => void) {
@@ -238,7 +238,7 @@ export class Link {
   }
 }
 
-/** Replaces amqplib's `connect` in the core. */
+/** Replaces amqplib's `connect` in messaging. */
 export function connectTo(world: World, process: Process, broker: SimulatedBroker): Connect {
   return (_, { signal, clientProperties }) =>
     new Promise<ChannelModel>((resolve, reject) => {

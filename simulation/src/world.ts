@@ -98,7 +98,7 @@ interface Timer {
   due: (() => void) | undefined
 }
 
-/** A process: its event loop, and the clock that the core uses. */
+/** A process: its event loop, and the clock that messaging uses. */
 export class Process implements Clock {
   readonly name: string
   readonly #world: World

@@ -1,4 +1,4 @@
-// The core violates no invariant in 10,000 fixed schedules.
+// Messaging violates no invariant in 10,000 fixed schedules.
 import { expect, it } from '@jest/globals'
 import { readable } from '../src/plan.ts'
 import { search } from '../src/search.ts'

@@ -1,4 +1,4 @@
-// The core on the simulated broker passes the conformance tests for brokers. The core uses real time. The time of the broker
+// Messaging on the simulated broker passes the conformance suite for brokers. Messaging uses real time. The time of the broker
 // runs faster, because its delays are not under test.
 import { openBroker, rabbitmqEnvironment } from '@ims/messaging'
 import { quietService } from '@ims/messaging/testing'
@@ -10,7 +10,7 @@ import { Process, World } from '../src/world.ts'
 
 const FASTER = 20
 
-describeBroker('the core on a simulated broker', async () => {
+describeBroker('messaging on a simulated broker', async () => {
   const world = new World(randomFrom(1))
   const broker = new SimulatedBroker(world, { quorum: false, countsNacks: false })
   const since = performance.now()
