@@ -15,7 +15,7 @@ const CLIENT_LEFT = 499
 
 /**
  * Sets `X-Request-Id` on every response, logs and measures the request when it ends, and asks clients to close the
- * connection once `stopping` is aborted. `routes` are the paths used in log and metric, with `:` before a parameter; all
+ * connection once `stopping` is aborted. `routes` are the paths used in the log and the metrics, with `:` before a parameter; all
  * others are `unmatched`.
  */
 export function accessLog(
