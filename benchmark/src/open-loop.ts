@@ -4,7 +4,7 @@
 import { Agent, request } from 'node:http'
 import { z } from 'zod'
 
-/** Requests that are due in the first seconds are not measured. */
+/** Requests that are due before this time are not measured. */
 const WARM_UP_S = 1
 const TICK_MS = 1
 

@@ -173,7 +173,7 @@ export async function fillPeerCreateItem({ channel }: Stage, messages: number): 
   await channel.waitForConfirms()
 }
 
-/** Empties the queue and publishes `messages` sales of one item. Its stock is exactly enough for them. */
+/** Empties the queue and publishes `messages` sales of one item. Sets the stock to exactly that number. */
 export async function fillStockAdjustment({ channel, pool }: Stage, messages: number): Promise<void> {
   await emptied(channel, 'stock_adjustment')
   await pool.query('UPDATE inventory SET quantity = ?', [messages])

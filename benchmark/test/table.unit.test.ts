@@ -34,7 +34,7 @@ const result = {
 const lines = (text: string) => text.split('\n')
 
 describe('the table of the benchmark', () => {
-  it('has a line for each comparison, with medians, ranges, CPU time and verdict', () => {
+  it('has a line for each comparison, with medians, ranges, CPU time, and whether the goal is met', () => {
     expect(lines(table([drain, memory]))).toEqual([
       '| what | ours | against | theirs | ratio | by CPU | goal | met |',
       '|---|---|---|---|---|---|---|---|',

@@ -1,4 +1,4 @@
-// The program `dead-letters`: works on dead letters. Runs in this image or by `npm run dead-letters`. See docs/dead-letters.md.
+// The program `dead-letters`: shows, redrives and discards dead letters. Runs in this image or by `npm run dead-letters`. See docs/dead-letters.md.
 import { deadLetterDesk, rabbitmqEnvironment } from '@ims/messaging'
 import { runProgram } from '@ims/runtime'
 import { deadLettersLog, deadLettersLogEnvironment } from './dead-letters/log.ts'

@@ -107,7 +107,7 @@ describe('the API with API_KEYS', () => {
     expect((await request(keyed().app).options('/create_item')).status).toBe(200)
   })
 
-  it('accepts two keys with the same name, and applies each change at once', async () => {
+  it('accepts two keys with the same name, and applies each change of the keys at once', async () => {
     const under = appUnderTest()
     const line = (key: string) => `shop read ${sha256(key)}`
     let keys = readKeys(line('old')).keys

@@ -50,7 +50,7 @@ describe('/dead_letters on RabbitMQ', () => {
     expect(response.body.queues).toHaveLength(contracts.length)
   })
 
-  it('lists in pages, oldest first, and each page links to the next', async () => {
+  it('lists dead letters in pages, oldest first, and each page links to the next', async () => {
     await peer.addDeadLetters(25)
     const seen: string[] = []
     let next: string | undefined = `/dead_letters/${QUEUE}?limit=10`

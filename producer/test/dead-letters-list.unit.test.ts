@@ -56,6 +56,6 @@ it('`dead-letters list` prints the counts of all queues before the first dead le
   expect(lines.filter((line) => /^\w+-\d+ /.test(line))).toHaveLength(100 * length)
 })
 
-it('`dead-letters list` prints only the counts of empty queues', async () => {
+it('`dead-letters list` prints one line for each queue if all are empty', async () => {
   expect(await listed(0)).toHaveLength(contracts.length + 1)
 })

@@ -309,7 +309,7 @@ describe('an invalid request', () => {
     ['an absolute URL as its target', 'GET http://a/healthcheck HTTP/1.1\r\nHost: a\r\n\r\n'],
     ['encoded letters in its path', 'GET /%68ealth%63heck HTTP/1.1\r\nHost: a\r\n\r\n'],
     ['no Host in HTTP/1.0', 'GET /healthcheck HTTP/1.0\r\n\r\n'],
-  ])('is not one with %s, which gets 200', async (_, bytes) => {
+  ])('differs from a request with %s, which is valid and gets 200', async (_, bytes) => {
     const { port } = await start()
     const connection = client(port)
     connection.socket.write(bytes)

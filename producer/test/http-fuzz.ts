@@ -51,7 +51,7 @@ const body: fc.Arbitrary<Buffer | undefined> = fc.oneof(
   { weight: 1, arbitrary: fc.constant(undefined) },
 )
 
-/** A header value. Node's client accepts no other characters. */
+/** A header value of printable ASCII characters, which Node's client accepts. */
 const headerText = fc.string({
   unit: fc.integer({ min: 0x20, max: 0x7e }).map((code) => String.fromCharCode(code)),
   maxLength: 60,

@@ -67,7 +67,7 @@ describe('the producer with an Idempotency-Key', () => {
     }
   })
 
-  it('rejects two headers', async () => {
+  it('rejects two Idempotency-Key headers', async () => {
     const response = await request(appUnderTest().app)
       .post('/create_item')
       .set('Idempotency-Key', ['"a"', '"a"'] as unknown as string)
@@ -76,7 +76,7 @@ describe('the producer with an Idempotency-Key', () => {
   })
 
   it.each(COMMANDS)(
-    'sends a message of %s with the same id and the same body each time',
+    'sends each repeat of %s with the same message id and the same body',
     async (path, body, { queue }) => {
       // Two applications share nothing, like two replicas.
       const [one, other] = [appUnderTest(), appUnderTest()]
@@ -202,7 +202,7 @@ describe('the producer with an Idempotency-Key', () => {
     },
   )
 
-  it('ignores the header of a GET', async () => {
+  it('ignores the header of GET /healthcheck', async () => {
     const response = await request(appUnderTest().app).get('/healthcheck').set('Idempotency-Key', 'whatever')
     expect(response.status).toBe(200)
   })

@@ -49,7 +49,7 @@ describe('GET /order_processing', () => {
     expect(new Set(seen.map((headers) => headers['x-limit']))).toEqual(new Set([2, 3]))
   })
 
-  it('returns 503 while pages of 500,000 items are pending, except for short lists, and accepts pages again afterwards', async () => {
+  it('returns 503 while pages with a total of 500,000 items are pending, except for short lists, and accepts pages again afterwards', async () => {
     const waiting: ((error: Error) => void)[] = []
     const broker = {
       requester: {
@@ -112,14 +112,14 @@ describe('GET /order_processing', () => {
     expect(seen).toEqual([{ 'x-after': 0, 'x-limit': 1_000, ...requested, ...headers }])
   })
 
-  it('lists only items below the quantity, even if consumer four ignores the filter', async () => {
+  it('lists only items with a quantity below ?quantity_below=, even if consumer four ignores the filter', async () => {
     const pages = [rows.slice(0, 2), rows.slice(5, 7), rows.slice(2, 4)].map((page) => JSON.stringify(page.map(shown)))
     const { app } = appUnderTest({ broker: { requester: pagesInTurn(pages) } })
     const response = await request(app).get('/order_processing?quantity_below=3')
     expect(response.body).toEqual(rows.slice(0, 3).map(shown))
   })
 
-  it('lists only items that contain the text, even if consumer four does not search', async () => {
+  it('lists only items that contain the text of ?q=, even if consumer four does not search', async () => {
     const pages = [rows.slice(0, 2), rows.slice(5, 7)].map((page) => JSON.stringify(page.map(shown)))
     const { app } = appUnderTest({ broker: { requester: pagesInTurn(pages) } })
     expect((await request(app).get('/order_processing?q=U-5')).body).toEqual([rows[5]].map((row) => row && shown(row)))

@@ -1,5 +1,5 @@
-// Drains full queues. Compares creates with a floor that has the same guarantee, deletes with creates, and bad messages with
-// good ones. Also measures two replicas that sell one item.
+// Drains full queues. Compares creates with a handwritten consumer (the floor) that has the same guarantee, deletes with creates,
+// and bad messages with good ones. Also measures two replicas that sell one item.
 import { z } from 'zod'
 import { type Bench, ceiling, type Peer, type Scenario, withCpu } from '../bench.ts'
 import { type Contestant, interleaved, type Measured, OURS, type Row, rowOf } from '../measured.ts'

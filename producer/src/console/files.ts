@@ -1,4 +1,4 @@
-// Loads the files of the console at start: adds a hash to each name, rewrites the imports, and compresses. There is no build step.
+// Loads the files of the console at start: adds a hash to each name, rewrites the imports, and compresses each file. There is no build step.
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -63,7 +63,7 @@ export function readConsole(): ConsoleFiles {
   /** Modules that a page loads by `import()` when it needs them. */
   const later = new Set<string>()
 
-  /** Adds a file and everything that it imports. Returns its path. */
+  /** Adds a file and everything that it imports. Returns the path that serves the file. */
   const add = (file: string): string => {
     const known = pathOf.get(file)
     if (known !== undefined) return known
@@ -88,7 +88,7 @@ export function readConsole(): ConsoleFiles {
     if (opening.endsWith('(')) for (const each of hashed.keys()) if (!before.has(each)) later.add(each)
     return `${word}${opening}${quote}${path}${quote}`
   }
-  /** Adds preload links, so that the browser loads the modules of a page in parallel. */
+  /** Reads a page and adds the files that it loads. Preload links make the browser load its modules in parallel. */
   const page = (name: string): ConsoleFile => {
     const before = new Set(hashed.keys())
     const html = readFileSync(join(PAGE, name), 'utf8').replace(

@@ -1,4 +1,4 @@
-// Serves the console: `/` and `/docs` to browsers, their files, and /openapi.json. They contain no data, so they need no API key.
+// Serves the console (`/`), `/docs`, the files of both, and /openapi.json. They contain no data, so they need no API key.
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { Problem, sendProblem } from '../http/problem.ts'
 import { pathOf, type Step } from '../http/step.ts'

@@ -7,7 +7,7 @@ import { type Refusal, refusalLogged } from './problem.ts'
 import { pathOf, type Step } from './step.ts'
 import { endRequestSpan, startRequestSpan } from './trace-request.ts'
 
-/** Other methods are recorded as `other`, because clients can send any method, and each creates a time series. */
+/** Other methods are recorded as `other`, because clients can send any method, and each would create a time series. */
 const KNOWN_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
 /** Logged as the status when the client disconnected before it got a response, as nginx does. */
@@ -15,7 +15,7 @@ const CLIENT_LEFT = 499
 
 /**
  * Sets `X-Request-Id` on every response, logs and measures the request when it ends, and asks clients to close the
- * connection once `stopping` is aborted. `routes` are the paths used in log and metric, with `:` before a parameter; all
+ * connection once `stopping` is aborted. `routes` are the paths used in the log and the metrics, with `:` before a parameter; all
  * others are `unmatched`.
  */
 export function accessLog(

@@ -2,7 +2,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
 
-/** The permissions of a key: `read` lists and health, `write` commands, `admin` dead letters. No scope includes another. */
+/** The permissions of a key: `read` for queries and the health check, `write` for commands, `admin` for dead letters. No scope includes another. */
 export const SCOPES = ['read', 'write', 'admin'] as const
 export type Scope = (typeof SCOPES)[number]
 

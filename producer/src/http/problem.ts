@@ -4,7 +4,7 @@ import { BadReply, type Log, NoReply, NotAccepted, OutcomeUnknown } from '@ims/m
 import { type ProblemDocument, problemSent, sendProblemDocument } from '@ims/runtime'
 import type { RequestHandler } from 'express'
 
-/** One fault of a request: the path of the member or parameter, and the error. An empty path means the whole body. */
+/** One fault of a request: the error, and the path of the member, parameter or header. An empty path means the whole body. */
 export interface Fault {
   readonly path: string
   readonly message: string

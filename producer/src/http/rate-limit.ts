@@ -73,7 +73,7 @@ export function limitRate(perMinute: number): RequestHandler {
       const detail = `More than ${perMinute} requests in a minute: the header Retry-After says when to retry.`
       sendProblem(response, new Problem(429, 'too-many-requests', detail))
     },
-    // These checks would find mistakes that the schema of TRUST_PROXY already excludes, and write to the console.
+    // These checks would find mistakes that the schema of TRUST_PROXY already excludes, and print them to the standard error.
     validate: false,
   })
 }

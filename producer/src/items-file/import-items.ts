@@ -23,7 +23,7 @@ type Terminal = Pick<Program<Sections>, 'input' | 'terminal' | 'out' | 'err' | '
 
 /**
  * Resolves with the exit code, after the summary.
- * @throws Stopped when nothing was read
+ * @throws Stopped when the file cannot be read
  */
 export async function importItems(request: ImportRequest, settings: ApiSettings, terminal: Terminal): Promise<number> {
   const { input, out, err, stopping } = terminal

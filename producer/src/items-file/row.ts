@@ -6,7 +6,7 @@ import type { z } from 'zod'
 /** The columns of an item, in the order of an export. */
 export const COLUMNS = ['sku', 'name', 'label', 'price', 'quantity'] as const
 
-/** Larger rows are rejected. The largest valid item is far smaller, even with each character escaped. */
+/** No row may be larger. The largest valid item is far smaller, even with each character escaped. */
 export const ROW_MAX_BYTES = 65_536
 
 /** A row of the file, before it is checked. */

@@ -79,7 +79,7 @@ export async function askForPage(
 
 /**
  * The number of items on a page from our own consumer four. Undefined if it is not a page. Counting costs a fraction of
- * parsing. Quotation marks within a text are escaped, so a match is always the start of an item.
+ * parsing. Quotation marks within a text are escaped, so `{"sku":` is always the start of an item.
  */
 function itemsIn(json: Buffer): number | undefined {
   const text = json.toString('latin1')

@@ -7,8 +7,9 @@ const SILENT_AFTER_S = 30
 const GAP_S = 10
 
 /**
- * Returns a function that takes each response and returns the points so far, oldest first. Several producers can share
- * one address, and each counts only the commands that it accepts. The function follows one of them as long as it responds.
+ * Returns a function that takes each response. It returns the points so far, oldest first, their producer, and whether
+ * there are other producers. Several producers can share one address, and each counts only the commands that it accepts.
+ * The function follows one of them as long as it responds.
  */
 export function rateMeter() {
   let last
