@@ -149,7 +149,7 @@ async function pricesOutOfRange(sql: Sql): Promise<string[]> {
 const duplicates = z.array(z.object({ sku: z.string(), times: z.coerce.number() }))
 const counted = z.tuple([z.object({ n: z.coerce.number() })])
 
-/** Compares byte for byte, as the unique key will, even if the column compares differently now. */
+/** Finds duplicates byte for byte, as the unique key will, even if the column compares differently now. */
 async function duplicateSkus(sql: Sql, collation: string): Promise<string[]> {
   const twice = `SELECT CONVERT(sku USING utf8mb4) COLLATE ${collation} AS exact_sku, COUNT(*) AS times FROM inventory
     WHERE sku IS NOT NULL GROUP BY exact_sku HAVING times > 1`

@@ -40,7 +40,7 @@ export type DeleteOutcome =
   | { kind: 'deleted' | 'unknown-sku'; repeated: boolean }
   | { kind: 'rejected-by-database' | 'message-id-reused'; error: string }
 
-/** Reasons to refuse a change of stock that are recorded in the same way. */
+/** Reasons to refuse a change of stock that are recorded, like REFUSALS. */
 export const ADJUSTMENT_REFUSALS = [
   'unknown-sku',
   'insufficient-stock',

@@ -168,7 +168,7 @@ async function refusal(sql: Sql, command: Create, error: unknown, mayLookUpAgain
   if (!isOfAnItem(duplicateKeyOf(error))) return { kind: 'rejected-by-database', error: rowRefused(error) }
   const outcome = judge(command, await lookUp(sql, [command]))
   if (outcome) return outcome
-  // The row was deleted before this lookup. If that happens again, a table that a trigger writes to has a key with the same name.
+  // The row was deleted before this lookup. If none is found on later attempts either, the key is in a table that a trigger writes to.
   if (!mayLookUpAgain) return { kind: 'rejected-by-database', error: rowRefused(error) }
   throw new RunAgain(`the row that collided with sku ${command.body.sku} was deleted before it was looked up`)
 }

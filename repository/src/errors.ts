@@ -4,8 +4,8 @@ import { tlsTrouble } from '@ims/runtime/tls'
 import { z } from 'zod'
 
 /**
- * MySQL did not execute a statement. `transient`: the message is not the cause, so a retry may succeed. `contended`:
- * another transaction locks a row of the batch, and the other rows may be free. `ours`: all connections of
+ * A statement or a connection to MySQL failed. `transient`: the message is not the cause, so a retry may succeed.
+ * `contended`: another transaction locks a row of the batch, and the other rows may be free. `ours`: all connections of
  * our own pool were in use, so the server may be healthy.
  */
 export class DatabaseError extends Error {

@@ -45,8 +45,8 @@ export class Verdicts {
   }
 
   /**
-   * Does not read the inbox. If a message has an entry, `record` throws RunAgain. Not for redriven messages: their earlier
-   * outcomes have other keys, so `record` would not notice them.
+   * Starts empty, without reading the inbox. If a message has an entry, `record` throws RunAgain. Not for redriven
+   * messages: their earlier outcomes have other keys, so `record` would not notice them.
    */
   static none(queue: string): Verdicts {
     return new Verdicts(queue)

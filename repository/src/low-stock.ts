@@ -17,7 +17,10 @@ type MeasuringService = Pick<Service, 'log' | 'stopping'> & {
 
 const counted = z.tuple([z.object({ low: z.coerce.number() })])
 
-/** Counts the items with a quantity below `below` now and every minute, and sets the gauge. 0 disables it. Errors are logged, never thrown. */
+/**
+ * Counts the items with a quantity below `below` now and every minute, and sets the gauge. Does nothing if `below` is 0.
+ * Errors are logged, never thrown.
+ */
 export function watchLowStock(
   database: Pick<Database, 'use'>,
   below: number,

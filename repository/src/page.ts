@@ -13,7 +13,7 @@ interface Row {
   readonly quantity: string | number | null
 }
 
-/** Checked without zod's object schema, which would allocate an object for each row. On a large page these would outlive V8's young generation. */
+/** Does not use zod's object schema, which would allocate an object for each row. On a large page these would outlive V8's young generation. */
 const rows = z.custom<Row[]>((value) => Array.isArray(value) && value.every(isRow), 'these are not rows of inventory')
 
 function isRow(row: unknown): boolean {
@@ -61,7 +61,7 @@ export async function page(
     parameters.push(quantityBelow)
   }
   const { found, end } = await database.use(async (sql) => {
-    // The last id that this page searches. Undefined near the end of the table.
+    // The last id that this page searches. Undefined without `q`, and near the end of the table.
     const end =
       q === undefined
         ? undefined

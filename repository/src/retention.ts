@@ -1,4 +1,4 @@
-// Deletes inbox rows that are older than the retention, a few at a time, so that messages are not delayed.
+// Deletes inbox rows that are older than the retention, in small batches, so that messages are not delayed.
 import { z } from 'zod'
 import { type BackgroundJob, disabledJob, inBackground } from './background-job.ts'
 import type { RetentionConfig } from './config.ts'

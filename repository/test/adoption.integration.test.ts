@@ -1,4 +1,4 @@
-// `migrate` on existing tables: it fixes what is safe to fix and reports the rest. Services check the tables once at startup.
+// `migrate` on existing tables: it fixes what is safe to fix and reports the rest. Services check the tables at startup.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { startTcpProxy } from 'testkit'
 import { z } from 'zod'
@@ -92,7 +92,7 @@ describe('migrate on an existing table', () => {
   it.each([
     ['engine MyISAM', { options: 'ENGINE=MyISAM ROW_FORMAT=FIXED' }, 'its engine is MyISAM'],
     ['engine Aria', { options: 'ENGINE=Aria TRANSACTIONAL=1' }, 'its engine is Aria'],
-    ['no key on sku', { keys: [] }, 'the unique key sku on exactly (sku) is missing'],
+    ['a missing key on sku', { keys: [] }, 'the unique key sku on exactly (sku) is missing'],
     ['a key on sku that is not unique', { keys: ['KEY sku (sku)'] }, 'is not unique on (sku) instead'],
     ['a key on the beginning of sku', { keys: ['UNIQUE KEY sku (sku(10))'] }, 'is on (the beginning of sku) instead'],
     [
@@ -183,7 +183,7 @@ describe('migrate on an existing table', () => {
       { columns: { sku: 'varchar(20) NOT NULL' }, primary: 'PRIMARY KEY (sku), KEY (id)' },
       'its primary key is on (sku), and must be (id)',
     ],
-    ['no primary key', { primary: 'KEY (id)' }, 'its primary key is missing'],
+    ['a missing primary key', { primary: 'KEY (id)' }, 'its primary key is missing'],
     [
       'a unique key on names',
       { keys: ['UNIQUE KEY sku (sku)', 'UNIQUE KEY one (name)'] },
@@ -280,7 +280,7 @@ describe('migrate on an existing table', () => {
       'the column message_id is varchar(255)',
     ],
     [
-      'no outcome',
+      'no column outcome',
       'queue VARCHAR(64), message_id VARBINARY(1020), fingerprint VARCHAR(64), applied_at DATETIME(3)',
       'the column outcome is missing',
     ],

@@ -145,7 +145,7 @@ describe('a database', () => {
     expect(await inventoryIn(database).create([command])).toEqual([created])
   })
 
-  it('treats a lock that another transaction holds too long as transient', async () => {
+  it('treats a lock wait timeout as transient', async () => {
     await inventoryIn(database).create([creation({})])
     await database.transaction(async (sql) => {
       await sql("SELECT id FROM inventory WHERE sku = 'k1' FOR UPDATE")

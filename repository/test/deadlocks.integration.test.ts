@@ -1,4 +1,4 @@
-// Several replicas on few skus: they rarely deadlock, no batch fails, and locks on unrelated rows do not delay them.
+// Several replicas that use the same few skus: they rarely deadlock, no batch fails, and locks on unrelated rows do not delay them.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
@@ -12,7 +12,7 @@ const HOT_SKUS = 300
 const BATCH = 60
 const LASTS_MS = 4_000
 
-describe('replicas on few skus', () => {
+describe('replicas that use the same few skus', () => {
   let mysql: MysqlUnderTest
   let database: Database
   beforeAll(async () => {

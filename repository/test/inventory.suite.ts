@@ -369,7 +369,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(remembersSince).toBe(verdicts[0]?.at)
       })
 
-      it('returns nothing for an unknown id', async () => {
+      it('returns no outcomes for an unknown id', async () => {
         expect(await inventory.recorded(['m'])).toEqual([{ verdicts: [], remembersSince: null }])
         await inventory.delete([deletion('a', { messageId: 'other' })])
         expect(await inventory.recorded(['m'])).toEqual([{ verdicts: [], remembersSince: expect.any(String) }])
@@ -446,7 +446,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect((await inventory.page({ after: 0, limit: 9, q: 'dessert', label: 'juice' })).items).toEqual([])
       })
 
-      it('lists only items whose quantity is below the limit', async () => {
+      it('lists only items whose quantity is below `quantityBelow`', async () => {
         const quantities = [5, 0, 4, 9, 3]
         await inventory.create(quantities.map((quantity, n) => creation({ sku: `s${n}`, quantity })))
         const first = await inventory.page({ after: 0, limit: 2, quantityBelow: 5 })

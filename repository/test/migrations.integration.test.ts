@@ -126,7 +126,7 @@ describe('migrate', () => {
     await database.close()
   })
 
-  it('keeps an adopted table usable by Python peers: their INSERT, SELECT and DELETE work as before', async () => {
+  it('keeps an adopted table usable by Python peers: their INSERT, SELECT and DELETE still work', async () => {
     await pythonTable()
     await migrate(mysql.config, service.log)
     await mysql.sql(
@@ -136,7 +136,7 @@ describe('migrate', () => {
     expect(await mysql.sql("DELETE FROM inventory WHERE sku = 'peer'")).toMatchObject({ affectedRows: 1 })
   })
 
-  it('keeps every price when a peer inserts while the table is being adopted', async () => {
+  it('keeps the price of every row that a peer inserts while the table is being adopted', async () => {
     await pythonTable()
     let adopting = true
     const migrated = migrate(mysql.config, service.log).finally(() => {
@@ -274,7 +274,7 @@ describe('migrate', () => {
     ])
   })
 
-  it('indexes a table whose engine is replaced', async () => {
+  it('indexes the label column of a table whose engine is replaced', async () => {
     await mysql.sql(PYTHON_TABLE.replace('InnoDB', 'MyISAM'))
     expect(await migrate(mysql.config, service.log)).toEqual({ applied: ALL })
     expect(await indexed()).toHaveLength(2)

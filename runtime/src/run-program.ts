@@ -6,7 +6,7 @@ import { limitYoungGeneration } from './memory-budget.ts'
 /** A terminal sends Ctrl-C to every process of the command, and some processes forward it. Signals within this time count as one. */
 const SAME_SIGNAL_MS = 500
 const EXIT_INTERRUPTED = 130
-/** Small, because a program that runs in a container shares the memory with the service. */
+/** This is small, because a program that runs in a container shares the memory with the service. */
 const MEMORY_BYTES = 128 * 1_048_576
 
 export interface Program<S extends Sections> {
@@ -14,13 +14,13 @@ export interface Program<S extends Sections> {
   readonly args: readonly string[]
   /** Standard input. */
   readonly input: () => NodeJS.ReadStream
-  /** Standard error if it is a terminal. For a progress bar. */
+  /** Standard error if it is a terminal, for a progress bar. Otherwise undefined. */
   readonly terminal: NodeJS.WriteStream | undefined
   /** Writes to standard output. Resolves when the output can accept more. */
   out(text: string): Promise<void>
   /** Writes a line to standard error. */
   err(line: string): void
-  /** Aborts on the first Ctrl-C or SIGTERM, and when the reader of the output has closed it. The second Ctrl-C ends the process. */
+  /** Aborts on the first Ctrl-C or SIGTERM, and when the reader of the output has closed it. A further signal ends the process. */
   readonly stopping: AbortSignal
 }
 

@@ -12,7 +12,7 @@ describe('a list of servers', () => {
     ['[2001:db8::1],[::1]:65535', ['[2001:db8::1]:5672', '[::1]:65535']],
     ['::1', ['[::1]:5672']],
     ['fe80::1%eth0', ['[fe80::1%eth0]:5672']],
-  ])('is parsed with the default port: %s', (list, expected) => {
+  ])('is parsed, with the default port where none is set: %s', (list, expected) => {
     expect(problems(list)).toBeUndefined()
     expect(serversOf(list, 5672).map(addressOf)).toEqual(expected)
     expect(duplicateServers(list, 5672)).toEqual([])

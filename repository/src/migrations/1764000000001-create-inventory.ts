@@ -1,4 +1,4 @@
-// Creates the table inventory like the Python suite does, but with exact money and exact text. An existing table is not changed.
+// Creates the table inventory like the Python suite does, but with DECIMAL prices and bytewise text comparison. An existing table is not changed.
 import type { MigrationInterface, QueryRunner } from 'typeorm'
 import { exactCollation } from './collation.ts'
 

@@ -1,4 +1,4 @@
-// Adopts a table inventory that the Python suite created: converts FLOAT prices to DECIMAL as displayed, and text to bytewise utf8mb4.
+// Adopts the Python suite's table inventory: converts FLOAT prices to DECIMAL as displayed, and text to utf8mb4 that compares byte for byte.
 import type { MigrationInterface, QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import { MigrationRefused } from '../migration-refused.ts'
@@ -59,9 +59,9 @@ async function refusePricesOutOfRange(runner: QueryRunner): Promise<void> {
 }
 
 /**
- * The server displays a FLOAT with six digits, and so did the listing: 1234567.875 was 1234570. A plain MODIFY would
- * convert the stored bits instead, so this converts the displayed text. It locks the table, because otherwise a row that
- * a Python peer inserts between the last two statements would lose its price.
+ * The server displays a FLOAT with six digits, and so did the listing: 1234567.875 appeared as 1234570. A plain MODIFY
+ * would convert the stored bits instead, so this converts the displayed text. It locks the table, because otherwise a row
+ * that a Python peer inserts between the last two statements would lose its price.
  */
 async function convertPrices(runner: QueryRunner): Promise<void> {
   await runner.query('LOCK TABLES inventory WRITE')

@@ -7,7 +7,7 @@ const found = z.array(z.unknown())
 export class InboxError1764000000004 implements MigrationInterface {
   readonly name = 'InboxError1764000000004'
 
-  /** Both servers add the column without a copy of the table. Processes of the previous version do not read it. */
+  /** MySQL and MariaDB add the column without copying the table. Processes of the previous version do not read it. */
   async up(runner: QueryRunner): Promise<void> {
     const columns: unknown = await runner.query(
       `SELECT 1 FROM information_schema.columns

@@ -8,13 +8,13 @@ import { MigrationRefused } from '../migration-refused.ts'
 const KEY_MAX_CHARACTERS = 191
 /** Length of the prefix to index if an operator made the column longer. It holds the longest label that the services store. */
 const LABEL_CHARACTERS = 50
-/** The server or the storage engine cannot create the index online. A later step replaces the engine. */
+/** The server or the storage engine cannot create the index online. `repairTables` later replaces such an engine. */
 const NOT_ONLINE: ReadonlySet<number | undefined> = new Set([1845, 1846])
 
 const keys = z.array(z.unknown())
 const columns = z.array(z.object({ data: z.string(), length: z.coerce.number() }))
 
-/** Runs online: processes of the previous version can read and write meanwhile. They work with and without the index. */
+/** Runs online if the server can do that: processes of the previous version can read and write meanwhile. They work with and without the index. */
 export class IndexLabel1764000000005 implements MigrationInterface {
   readonly name = 'IndexLabel1764000000005'
 

@@ -1,4 +1,4 @@
-// Problem details (RFC 9457) as bytes, for all responses that the server itself generates.
+// Problem details (RFC 9457) as bytes, for all error responses that the server itself generates.
 import type { ServerResponse } from 'node:http'
 
 /** An error for the client. `kind` is the last part of the URN in `type`. `detail` is one sentence without internal information. */
