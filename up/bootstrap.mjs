@@ -159,7 +159,7 @@ async function runMain() {
   return await ended(spawn(node, args, { env, stdio: 'inherit' }))
 }
 
-/** Excludes this machine from the proxies of the environment. */
+/** The variables that exclude this machine and HTTP_HOST from the proxies of the environment. */
 function direct() {
   const { NO_PROXY = '', no_proxy = NO_PROXY, HTTP_HOST = '' } = process.env
   const hosts = [no_proxy, '127.0.0.1', 'localhost', '::1', '[::1]', HTTP_HOST].filter((host) => host !== '').join(',')

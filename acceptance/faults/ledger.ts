@@ -45,7 +45,7 @@ export interface Decision {
   readonly redrives: number
 }
 
-/** The key of a message: its queue, and its id or the name of its item. */
+/** The key of a message: its queue, and its message id or the name or reason in its body. */
 export const keyOf = (queue: string, id: string | undefined): string => `${queue} ${id}`
 
 export interface DeadLetterFound {
@@ -205,7 +205,7 @@ function neverSent(attempts: readonly Attempt[], found: Found, letters: DeadLett
   ].map((text) => ({ what: 'never sent' as const, text, attempt: undefined }))
 }
 
-/** A valid message may be dead-lettered only because another item has its sku or the change of stock is impossible, never because of a server. */
+/** A valid message may be dead-lettered only because another item has its sku or the change of stock is impossible, never because a server failed. */
 function withoutFault(attempts: readonly Attempt[], found: Found): Violation[] {
   const byKey = new Map(attempts.flatMap((attempt) => keysOf(attempt).map((key) => [key, attempt])))
   const nameless = new Map(attempts.filter(({ messageId }) => messageId === undefined).map((each) => [each.sku, each]))
@@ -283,7 +283,7 @@ function judgeTable({ expected, attempts }: Pick<History, 'expected' | 'attempts
   return violations
 }
 
-/** Dead letters by the identity of their message: its id, or the name of its item. */
+/** Dead letters by the key of their message. */
 class DeadLetters {
   readonly #all: readonly DeadLetterFound[]
   readonly #counts = new Map<string, number>()

@@ -15,7 +15,7 @@ export interface Planned {
 
 type PlannedRound = readonly [Planned, ...Planned[]]
 
-/** Yields one or two faults from `mix` for each round, without end. */
+/** Yields rounds without end: first the fault that lasts a minute, then one or two faults from `mix` in each round. */
 export function* scheduleOf(random: Random, mix: readonly Fault[]): Generator<PlannedRound, never> {
   yield [{ number: 0, fault: databaseAwayForAMinute, random: random.fork() }]
   for (let number = 1; ; ) {

@@ -91,7 +91,7 @@ async function main(): Promise<number> {
   } finally {
     stopLoad()
     await observers?.stop()
-    // The stop fails while a server is down. It must not hide the reason why the run ended.
+    // The stop fails while a server is down. Its error must not hide the reason why the run ended.
     await stack?.stop().catch((error: unknown) => say(`! ${error instanceof Error ? error.message : String(error)}`))
     for (const node of joined) await node.end()
     await servers.close({ deleteData: true })

@@ -6,7 +6,7 @@ import { mib, percentile, type Soak, type Turn } from './run.ts'
 export const turnLine = ({ attacks: named, fromMs, untilMs }: Turn): string =>
   `${(fromMs / 1_000).toFixed(0).padStart(5)} s  ${named.join(' + ')} (${((untilMs - fromMs) / 1_000).toFixed(0)} s)`
 
-/** The rows of the output. Those of the attacks count the honest requests while the attack ran, alone or with others. */
+/** The rows of the output. The row of an attack counts the honest requests that were sent while it ran, alone or with others. */
 export function tableLines({ turns, results, samples, beforeP95Ms, quietP95Ms }: Soak): string[] {
   const row = (name: string, some: Soak['results'], peakBytes: number) => {
     const took = some.map(({ tookMs }) => tookMs)

@@ -50,7 +50,7 @@ describe('private servers', () => {
     }
   })
 
-  it('have dead-letter policies for their queues in RabbitMQ, and only one user', async () => {
+  it('have dead-letter policies and only one user in RabbitMQ', async () => {
     const policies = await servers.rabbitmq.ctl('--silent', 'list_policies')
     for (const queue of ['healthcheck', 'create_item', 'stock_management']) {
       expect(policies).toContain(`"dead-letter-routing-key":"${queue}.dead-letter"`)

@@ -1,4 +1,4 @@
-// The test counts and failures that `npm test` prints, and its command line of jest.
+// The test counts and failures that `npm test` prints, and the jest command line that it uses.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -52,7 +52,7 @@ describe('the tally', () => {
 })
 
 describe('the jest command line', () => {
-  it('has filter words before the projects, because jest would parse them as projects', () => {
+  it('has filter words before the projects, because jest parses all words after them as projects', () => {
     const command = jestCommand(['integration', 'acceptance'], 'r.json', [], ['messaging'])
     expect(command.indexOf('messaging')).toBeLessThan(command.indexOf('--selectProjects'))
     expect(command.slice(-2)).toEqual(['integration', 'acceptance'])

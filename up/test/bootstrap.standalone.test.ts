@@ -92,7 +92,7 @@ it.each([
   expect(run([command]).installed).toBe(true)
 })
 
-it('prints the path when it cannot create a folder, without a stack trace', () => {
+it('prints the path of a folder that it cannot create, without a stack trace', () => {
   write('.local', 'a file')
   const { status, stderr } = run(['up'])
   expect(status).toBe(73)

@@ -50,7 +50,7 @@ describe('the log lines of a service', () => {
 })
 
 describe('the progress of a step', () => {
-  it('is a line for each event in a plain file, with the duration and without control characters', async () => {
+  it('is one line for each detail and one for the result in a plain file, without control characters', async () => {
     const screen = recordingScreen(false)
     await runStep(showOn(screen, 5), 'ports', async (detail) => {
       detail('looking')

@@ -1,4 +1,4 @@
-// The real suite on external servers: `up`, the four calls, a killed consumer, and `down`.
+// The real suite on external servers: `up`, the four calls of the original suite, a killed consumer, and `down`.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -42,7 +42,7 @@ const listed = async () => (await call('GET', '/order_processing')).json
 const juice = { sku: 'IB123456789', name: 'Tropicana Apple Juice', label: 'juice', price: 25, quantity: 50 }
 
 describe('the real suite', () => {
-  it('starts in the background and handles the four calls', async () => {
+  it('starts in the background and handles the four calls of the original suite', async () => {
     const { code, output } = await ims('up', '--detach')
     expect({ code, output }).toMatchObject({ code: 0, output: expect.stringContaining('The suite is up.') })
     expect(await call('GET', '/healthcheck')).toMatchObject({ status: 200 })

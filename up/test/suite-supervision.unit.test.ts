@@ -168,7 +168,7 @@ describe('the log of a service', () => {
   })
 })
 
-describe('the log of a service that cannot be written', () => {
+describe('a service log that cannot be written', () => {
   it('loses lines, and reports how many when it can be written again', () => {
     const folder = join(directory, 'not there yet')
     const log = new LogFile(join(folder, 'service.log'))

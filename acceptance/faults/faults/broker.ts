@@ -89,7 +89,7 @@ function alarm(kind: string, on: readonly string[], off: readonly string[]): Fau
   }
 }
 
-/** Deletes a queue only if it is empty, with its consumers frozen. Otherwise its messages would be deleted, and no client can prevent that. */
+/** Deletes a queue while its consumers are frozen, but only if it is empty: its messages would be lost, and no client can prevent that. */
 const queueDeleted: Fault = {
   kind: 'queue deleted',
   group: 'broker',

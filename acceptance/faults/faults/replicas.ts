@@ -1,4 +1,4 @@
-// One replica fails, and the others must take over: it is frozen inside its transaction, or cannot reach the database.
+// One replica is frozen inside its transaction, or cannot reach the database. The others must take over.
 import type { RowDataPacket } from 'mysql2/promise'
 import type { TcpProxy } from 'testkit'
 import type { Attempt } from '../history.ts'

@@ -17,7 +17,7 @@ export function isAlive(identity: ProcessIdentity): boolean {
   return identify(identity.pid)?.started === identity.started
 }
 
-/** True when SIGSTOP has taken effect, which takes a moment on a busy machine, or the process has exited. Always true without /proc. */
+/** True when SIGSTOP has taken effect, or the process has exited. SIGSTOP takes a moment on a busy machine. Always true without /proc. */
 export function isStopped({ pid }: ProcessIdentity): boolean {
   try {
     return process.platform !== 'linux' || /^State:\s+[TZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))

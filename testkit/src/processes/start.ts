@@ -15,7 +15,7 @@ export interface StartOptions extends Program {
   readonly stdio?: SpawnOptions['stdio']
   /** Starts the program in its own session. Ctrl-C in the terminal does not reach it, and `killGroup` also ends its child processes. */
   readonly ownGroup?: boolean
-  /** Receives the output of both streams as it arrives. With `onChunk` or `onLine`, `out` and `err` return nothing. */
+  /** Receives the output of both streams as it arrives. With `onChunk` or `onLine`, `out` and `err` return empty strings. */
   onChunk?(chunk: Buffer): void
   /** Receives each line of both streams. A character that is split between two chunks is decoded correctly. */
   onLine?(line: string): void

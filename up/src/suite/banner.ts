@@ -28,7 +28,7 @@ export function banner({ http, directory, admins }: Suite, { mode, rabbitmq, mys
   ].join('\n')
 }
 
-/** The four calls of the API as shell commands. */
+/** The four calls of the original suite as shell commands. */
 export const callsToTry = (http: string): string[] => [
   `curl ${http}/healthcheck`,
   `curl -X POST ${http}/create_item ${HEADERS} -d '${ITEM}'`,

@@ -56,7 +56,7 @@ export async function waitForAnswer(url: string, deadlineMs: number, signal: Abo
   return status
 }
 
-/** Calls `check` until it returns undefined. After `deadlineMs`, rejects with the last reason that `check` returned. */
+/** Calls `check` until it returns undefined. Rejects with its last reason after `deadlineMs`, and with Interrupted when `signal` aborts. */
 export async function until(
   deadlineMs: number,
   signal: AbortSignal,
