@@ -124,7 +124,7 @@ export const EVENT_MINUTE = 60
 const T = EVENT_MINUTE
 const W = 'Watchdog'
 
-/** In each scenario the event happens after an hour. Minutes count from the start. */
+/** In most scenarios, an event happens in `EVENT_MINUTE`. Minutes count from the start of the scenario. */
 export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'normal load, for four hours',

@@ -35,7 +35,7 @@ export interface Notified extends Alert {
 export interface Observers {
   /** Every alert that fired, in order, without the Watchdog. */
   readonly fired: readonly Fired[]
-  /** Every alert that Alertmanager sent, once for each time it fired. */
+  /** Every alert that Alertmanager sent, once for each time it fired, without the Watchdog. */
   readonly notified: readonly Notified[]
   firing(): string[]
   stop(): Promise<void>

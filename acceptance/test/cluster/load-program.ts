@@ -25,7 +25,7 @@ export interface Status {
 const ANSWERED_WITHIN_MS = 40_000
 const WHYS_MAX = 5
 const SECOND_MS = 1_000
-/** Of ten calls, seven create an item. The others use the queues that creates do not use. */
+/** Of ten calls, seven create an item. The others are health checks and listings, which use other queues. */
 const CALLS = 10
 const HEALTHCHECKS = [2]
 const LISTINGS = [5, 8]

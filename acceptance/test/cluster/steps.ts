@@ -7,7 +7,7 @@ export interface Reported {
   readonly isPartial?: boolean
 }
 
-/** All later steps depend on this step. If it fails, they do not run. */
+/** The option of a step that all later steps depend on. If the step fails, they do not run. */
 const NEEDED = { isNeeded: true }
 let missing: string | undefined
 

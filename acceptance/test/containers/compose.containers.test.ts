@@ -1,4 +1,4 @@
-// Tests `docker compose up` as a new user runs it: health, the four calls, least privilege, stop and start again.
+// Tests `docker compose up` as a new user runs it: health, the four calls of the original suite, least privilege, stop and start again.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { queues, services } from '@ims/accounts/suite'

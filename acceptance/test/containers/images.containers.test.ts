@@ -60,7 +60,7 @@ describe.each(SERVICES)('the image of %s', (service) => {
     expect(Size - Number(base)).toBeLessThan(ABOVE_BASE_MAX_BYTES)
   })
 
-  it('contains only its sources, its libraries and production dependencies', async () => {
+  it('contains only its own sources and libraries, no tests and no development tools', async () => {
     const files = (await docker('run', '--rm', image(service), 'find', '/ims', '-type', 'f', '-o', '-type', 'l')).split(
       '\n',
     )

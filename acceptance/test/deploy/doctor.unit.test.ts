@@ -91,7 +91,7 @@ describe('the doctor', () => {
       )
   })
 
-  // For a service that is not in the Job, the doctor reports that it did not check the user.
+  // For a service whose password is not in the Job, the doctor reports that it did not check the user.
   it('gets passwords in the Job of docs/doctor.md, including that of monitoring, at the paths that it reads', () => {
     const [text = ''] = codeBlocks(read('docs/doctor.md'), 'yaml')
     const [first] = parseAllDocuments(text).map((document): unknown => document.toJS())

@@ -40,7 +40,7 @@ describe('the strict validation of the manifests', () => {
   afterAll(() => rmSync(directory, { recursive: true, force: true }))
 
   for (const name of ['', ...OVERLAYS.map((overlay) => `overlays/${overlay}`)])
-    test(`has no finding for kubernetes/${name}`, async () => {
+    test(`reports no violation in kubernetes/${name}`, async () => {
       const { code, out, err } = await validated(rendered(join(KUBERNETES, name)))
       expect({ err, ...result.parse(JSON.parse(out)) }).toMatchObject({ findings: [] })
       expect(code).toBe(0)

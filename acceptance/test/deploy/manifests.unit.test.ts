@@ -135,7 +135,7 @@ describe('every container', () => {
     },
   )
 
-  it.each(each)('of %s does not run as root, and has no token, except in the Job accounts', (_, { name, pod }) => {
+  it.each(each)('of %s does not run as root; only the Job accounts has a service account token', (_, { name, pod }) => {
     const { runAsUser } = z.object({ runAsUser: z.int().min(1) }).parse(pod.securityContext)
     expect(pod.securityContext).toMatchObject({
       runAsNonRoot: true,

@@ -168,7 +168,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'ends a consumer with 0 within 20 s when it gets SIGTERM under load, and loses no accepted item',
+    'stops a consumer with exit code 0 within 20 s when it gets SIGTERM under load, and loses no accepted item',
     async () => {
       const { accepted, stop } = load(60_000)
       for (const name of ['consumer_two', 'consumer_two'] as const) {

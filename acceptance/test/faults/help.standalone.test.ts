@@ -1,4 +1,4 @@
-// The help of the long programs.
+// `npm run faults` and `npm run soak` print their usage on --help.
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'

@@ -71,7 +71,7 @@ describe('the time limits', () => {
     expect(shorterMs).toBeLessThan(longerMs)
   })
 
-  it('requeue a message fewer times per hour than the delivery limit, even with the shortest pauses', () => {
+  it('let a message be requeued fewer times per hour than the delivery limit, even with the shortest pauses', () => {
     const limits = definitions.policies
       .map(({ definition }) => Number(definition['delivery-limit'] ?? -1))
       .filter((limit) => limit >= 0)

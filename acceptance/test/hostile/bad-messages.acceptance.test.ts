@@ -107,7 +107,7 @@ describe('bad messages on the queues', () => {
     expect((await call(`${stack.http}/order_processing`)).body).toEqual([item(0)])
   })
 
-  it('are dead-lettered if an item with the sku exists, which stays unchanged', async () => {
+  it('are dead-lettered if an item with their sku exists, and leave that item unchanged', async () => {
     await rejected('create_item', json({ ...item(0), name: 'another' }), 'duplicate-sku')
     expect((await call(`${stack.http}/order_processing`)).body).toEqual([item(0)])
   })

@@ -155,7 +155,7 @@ describe('hostile text', () => {
     expect([await remove('null'), await all()]).toEqual([200, []])
   })
 
-  it('forges no log line: each is one JSON object of the service that wrote it', async () => {
+  it('forges no log line: every line is one JSON object of the service that wrote it', async () => {
     for (const name of serviceNames) {
       const strange = stack
         .service(name)

@@ -103,7 +103,7 @@ describe('listings under overload', () => {
     expect(await stack.deadLetters('order_processing')).toEqual([])
   })
 
-  it('are served while consumer four replies to 50 queued queries for whole lists, below 256 MB', async () => {
+  it('are served while consumer four, below 256 MB, replies to 50 queued queries for whole lists', async () => {
     const { queue } = await stack.channel.assertQueue('', { exclusive: true })
     const count = counter()
     await stack.channel.consume(queue, () => count.up(), { noAck: true })

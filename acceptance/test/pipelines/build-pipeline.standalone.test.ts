@@ -77,7 +77,7 @@ describe('the build pipeline', () => {
     ['a pull request', ['--pr', '7']],
     ['another branch', ['--branch', 'feature']],
   ] as const) {
-    test(`pushes nothing for ${what}, needs no registry, and runs on an agent for changes`, async () => {
+    test(`pushes nothing for ${what}, needs no registry, and runs on an agent with the label ims-build-changes`, async () => {
       const run = await runPipeline('build.pipeline', ['--sha', SHA, ...options])
       expect(run).toMatchObject({ result: 'SUCCESS', objections: [] })
       expect(steps(run)).toContain('npm test')

@@ -69,7 +69,7 @@ describe('render.sh', () => {
     }
   })
 
-  test('rejects an overlay that does not exist, lacks an image, or has another image of ours', async () => {
+  test('rejects an overlay that does not exist, lacks an image, or has an image of ours with another tag', async () => {
     await using workspace = await createDeploymentWorkspace()
     const missing = await workspace.run('render', { OVERLAY: 'kubernetes/overlays/moon' })
     expect(missing).toEqual({ code: 1, output: '✗ there is no overlay kubernetes/overlays/moon\n' })

@@ -99,7 +99,7 @@ describe('the development packages', () => {
     },
   )
 
-  it('run no install scripts', () => {
+  it('run no install scripts: .npmrc sets ignore-scripts', () => {
     expect(readFileSync(join(ROOT, '.npmrc'), 'utf8').split('\n')).toContain('ignore-scripts=true')
   })
 })

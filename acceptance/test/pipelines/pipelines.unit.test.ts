@@ -131,7 +131,7 @@ describe('the names in the pipelines', () => {
     expect(matches(choices, /'(\w+)'/g).sort()).toEqual(readdirSync(join(ROOT, 'kubernetes/overlays')).sort())
   })
 
-  it('are explained in docs/jenkins.md: credentials, labels of agents, and variables of Jenkins', () => {
+  it('appear in docs/jenkins.md: credentials, labels of agents, and variables of Jenkins', () => {
     const page = read(join(ROOT, 'docs/jenkins.md'))
     const ids = ['ims-registry', 'ims-kubeconfig-']
     const labels = matches(code, /'(ims-(?:build|deployment)[\w-]*)'/g)

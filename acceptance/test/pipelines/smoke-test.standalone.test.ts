@@ -18,7 +18,7 @@ async function smokeTest(withinS: number, ...args: readonly string[]) {
 }
 
 describe('the smoke test', () => {
-  it('makes the four calls and deletes its item', async () => {
+  it('makes the four calls of the original suite and deletes its item', async () => {
     await using api = await startApiDouble('none')
     const { code, stdout, stderr } = await smokeTest(20, api.url)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })

@@ -23,7 +23,7 @@ describe('a listing of 100,000 items', () => {
   })
   afterAll(async () => await stack.stop())
 
-  it('is valid JSON with every item once, in order, while producer and consumer four stay under 200 MB resident', async () => {
+  it('is valid JSON with every item once, in order, while the producer and consumer four stay below 200 MB of resident memory', async () => {
     let peakMb = 0
     const sampling = setInterval(async () => {
       for (const name of ['producer', 'consumer_four'] as const)
@@ -46,7 +46,7 @@ describe('a listing of 100,000 items', () => {
   })
 
   it.each([150, 300])(
-    'returns pages to at least 100 of %i concurrent clients, refuses the others within 20 s, and does not block a command',
+    'is returned in pages to at least 100 of %i concurrent clients, is refused to the others within 20 s, and does not block a command',
     async (clients) => {
       const paths = Array.from({ length: clients }, (_, n) => `/order_processing?limit=${5_000 - n}&after=${n}`)
       const since = performance.now()

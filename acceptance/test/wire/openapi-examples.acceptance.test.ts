@@ -76,7 +76,7 @@ describe('openapi.json', () => {
       expect(operation.withoutExample).toEqual([])
       await prepare(operation)
       const { path, init } = requestOf(operation)
-      // The broker counts the messages of earlier examples a moment later.
+      // The broker updates its message counts with a delay after earlier examples.
       if (operation.method === 'GET') await eventually(async () => await compare())
       else await compare()
 

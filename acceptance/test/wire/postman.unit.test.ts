@@ -88,7 +88,7 @@ describe('the Postman collection', () => {
     for (const lines of scripts) expect(() => new Script(lines.join('\n'))).not.toThrow()
   })
 
-  it('has a script for every response that reads X-Request-Id and names application/problem+json', () => {
+  it('has a script that runs for every response, reads X-Request-Id and names application/problem+json', () => {
     const script = scriptOf({ event: always }, 'test')
     expect(script).toContain("pm.response.headers.get('X-Request-Id')")
     expect(script).toContain("'application/problem+json'")

@@ -61,7 +61,7 @@ describe('the suite', () => {
     expect(created).toMatchObject({ status: 201, body: item(1) })
     expect(created.headers.get('preference-applied')).toMatch(/^wait=30/)
     expect(await call(`${stack.http}/create_item`, { json: item(1), headers: wait })).toMatchObject({ status: 409 })
-    // The sender of the refused command received its outcome. No client waits for the outcome of the next command.
+    // A refused command whose sender received the outcome leaves no dead letter. The next one does, because no client waits.
     expect(await call(`${stack.http}/create_item`, { json: { ...item(1), quantity: 7 } })).toMatchObject({
       status: 200,
     })
