@@ -101,7 +101,7 @@ export const listedItem = z.object({
 })
 export type ListedItem = z.infer<typeof listedItem>
 
-/** Any JSON value. The body is ignored, as in the Python suite. */
+/** Any JSON value. The body is not validated, as in the Python suite. */
 const anything = z.unknown()
 
 /** `GET /healthcheck` → consumer one, which logs it. The body sent is `["message","Healthcheck"]`. */

@@ -180,7 +180,7 @@ const properties = fc.record(
   { requiredKeys: ['headers'] },
 )
 
-describe('reading a message with any properties', () => {
+describe('messages with any properties or frame', () => {
   it('parses a message without throwing, and makes a dead letter that fits into one frame and reaches only its queue', () => {
     fc.assert(
       fc.property(properties, fc.constantFrom(...contracts), (given, contract) => {

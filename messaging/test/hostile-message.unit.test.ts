@@ -165,7 +165,7 @@ describe('a dead letter', () => {
     expect(encodedBytes({ ...letter, deliveryMode: 2 })).toBeLessThanOrEqual(frameMax)
   })
 
-  it('has no CC and BCC headers, which would route it to other queues', () => {
+  it('has no CC or BCC header, which would route it to other queues', () => {
     const { headers } = letterOf({ headers: { CC: ['stock_management'], BCC: ['stock_management'], cc: 'kept' } })
     expect(headers).not.toHaveProperty('CC')
     expect(headers).not.toHaveProperty('BCC')

@@ -1,4 +1,4 @@
-// The successful responses of the Python suite, and the messages that they send.
+// Successful commands: their responses are those of the Python suite, and the producer publishes their messages.
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
 import { apple, appUnderTest } from './app-under-test.ts'

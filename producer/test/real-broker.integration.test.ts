@@ -45,7 +45,7 @@ describe('the producer on RabbitMQ', () => {
     await space.drop()
   })
 
-  it('sends filters in any script in the headers of the query', async () => {
+  it('sends filters with non-ASCII characters in the headers of the query', async () => {
     const response = await request(app).get('/order_processing').query({ label: 'Сок 😀', sku: 'ü-1' })
     expect(response.status).toBe(200)
     expect(response.text).toBe(JSON.stringify([apple]))

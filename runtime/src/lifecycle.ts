@@ -93,7 +93,7 @@ export class Lifecycle {
   }
 
   async #failed(error: unknown): Promise<void> {
-    // When shutdown begins, everything that startup waits for rejects.
+    // A shutdown rejects every promise that startup awaits, so this error is expected.
     if (this.#phase === 'stopping') return this.#log.debug({ error: String(error) }, 'startup was aborted')
     const config = error instanceof Error && CONFIGURATION_ERRORS.has(error.name)
     const exitCode = config ? EXIT.CONFIG : EXIT.SOFTWARE

@@ -1,5 +1,5 @@
-// The changes of one metric since the last scrape, by labels. prom-client finds a series by a text of all label names
-// and values. That lookup costs more than some of the counted operations, so most changes are applied only at a scrape.
+// The changes of one metric since the last scrape, by labels. prom-client looks up a series by a string of all label
+// names and values. That lookup costs more than some of the counted operations, so most changes are applied only at a scrape.
 
 type Labels = Readonly<Record<string, string>>
 

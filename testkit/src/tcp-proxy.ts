@@ -290,7 +290,7 @@ class Proxying implements TcpProxy {
     return true
   }
 
-  /** True when a connection.close was sent with this response or before it. */
+  /** Sends the response and a connection.close if the close is due. True if the close was sent, now or earlier. */
   #closes(pair: Pair, answer: Buffer): boolean {
     if (pair.closesIn === 'closed') return true
     if (this.#closesAfter === undefined) return false

@@ -24,7 +24,7 @@ describe('a service', () => {
     expect(await readinessOf(200, '{"status":"ready"}')).toEqual({ state: 'ready', reason: '' })
   })
 
-  it('is not ready when /readyz returns another status, with the reasons in the response', async () => {
+  it('is not ready when /readyz returns a status other than 200, with the reasons in the response, or else with the status', async () => {
     const body = '{"status":"not ready","reasons":["no connection to RabbitMQ","MySQL does not respond"]}\n'
     expect(await readinessOf(503, body)).toEqual({
       state: 'not-ready',

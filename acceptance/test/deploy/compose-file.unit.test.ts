@@ -60,7 +60,7 @@ describe('the Dockerfiles', () => {
       expect(read('producer/Dockerfile').split('\nFROM base\n').at(-1)).toContain(` ${name}=${value} `)
   })
 
-  it('load early-signals.ts first and run with an init process, so that a signal during startup ends the service', () => {
+  it('load early-signals.ts first, and compose runs the images with an init process, so that a signal during startup ends the service', () => {
     expect(read('producer/Dockerfile')).toContain('\nCMD ["node", "--import", "./runtime/src/early-signals.ts", ')
     expect(services.filter(([, { image, init }]) => image.startsWith(OURS) && init !== true)).toEqual([])
   })

@@ -1,4 +1,5 @@
-// The producer's OpenAPI document passes a linter, has every example, and shows problems as the producer sends them.
+// The producer's OpenAPI document passes a linter, has an example of each parameter, body and response, and shows problems as
+// the producer sends them.
 // openapi-examples.acceptance.test.ts sends the examples to the producer.
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from '@jest/globals'

@@ -38,7 +38,7 @@ const letter = (more: Partial<Found['deadLetters'][number]> = {}) => ({
   ...more,
 })
 
-/** An item with a quantity of 7, of which the message m-1 sold 3. */
+/** An adjustment that sells 3 of an item with a quantity of 7. Its message is m-1. */
 const anAdjust = { id: 'a-1', kind: 'adjust', queue: 'stock_adjustment', change: -3 } as const
 const movement = { id: 1, itemId: 1, messageId: 'm-1', sku: 'S-1', change: -3, before: 7, after: 4 }
 const sold = (more: Partial<typeof movement> = {}, quantity = 4) => ({

@@ -243,7 +243,7 @@ describe('the build pipeline with fakes of npm, docker and trivy', () => {
   const notAudited = 'the npm packages were not audited: the registry did not respond to npm audit'
   const notScanned = 'the images were not scanned: there is no trivy 0.68.2 on this agent'
 
-  test('continues with warnings on another branch if neither the audit nor the scan is possible', async () => {
+  test('continues with warnings on a branch other than main if neither the audit nor the scan is possible', async () => {
     const { run } = await buildForReal('no-audit', undefined, { ...noAudit, branch: 'feature' })
     expect(run.result).toBe('SUCCESS')
     expect(run.log).toContain('npm audit (exit code 1) returned no report, but: {"message":"405 Method Not Allowed"}')

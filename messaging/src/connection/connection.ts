@@ -178,7 +178,7 @@ export async function closeConnection({ model, clock }: Connection): Promise<voi
   } catch {
     // Already closed, or the broker does not respond. In both cases the socket is destroyed below.
   }
-  // amqplib only half-closes the socket of a lost connection, which an unresponsive peer keeps open for minutes. The
+  // amqplib only half-closes the socket of a lost connection. An unresponsive peer would keep the socket open for minutes. The
   // socket is destroyed with an error, because amqplib stops its heartbeat timer only on an error.
   socketOf(model).destroy(new Error('given up'))
 }

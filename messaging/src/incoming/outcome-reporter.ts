@@ -27,7 +27,7 @@ import { Stuck } from './stuck.ts'
  */
 const REPLY_WAITS_MAX_MS = 30_000
 
-/** When replies cannot be delivered for the same reason, the log shows the first one, and then a count. */
+/** When replies cannot be delivered for the same reason, the log shows the first one, and then a count at most this often. */
 const LOGGED_EVERY_MS = 10_000
 
 /** Maximum time for the check of the reply address of a refusal. */

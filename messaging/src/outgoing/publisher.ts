@@ -225,7 +225,7 @@ export class Publisher {
     if (blocked !== undefined) return new NotAccepted('blocked', `the broker blocks publishing: ${blocked}`)
     if (
       this.#unconfirmed.size >= this.#config.unconfirmedMax ||
-      // A message of any size is allowed if no other is unconfirmed. Otherwise one above the limit could never be dead-lettered.
+      // A message of any size is allowed while no other is unconfirmed, so that one above the limit can be dead-lettered.
       (this.#unconfirmed.size > 0 && this.#unconfirmedBytes + content.length > this.#unconfirmedMaxBytes)
     )
       return new NotAccepted('over-limit', `${this.#unconfirmed.size} messages await their confirm already`)
