@@ -1,6 +1,6 @@
 // The RabbitMQ server that `npm test` provides, with a vhost for each test file. Closes what a test has passed to `own`.
 import type { Server } from '@ims/runtime/server-list'
-import { afterAll, afterEach, beforeAll } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, expect } from '@jest/globals'
 import { serversEnvironment, serversUnderTest } from 'testkit'
 import { type RabbitmqConfig, rabbitmqEnvironment } from '../src/config.ts'
 
@@ -36,7 +36,14 @@ export function rabbitmqOfFile(name: string) {
   const open: Closable[] = []
   beforeAll(async () => void Object.assign(underTest, await rabbitmqUnderTest(name)))
   afterEach(async () => {
-    for (const each of open.splice(0).reverse()) await each.close()
+    const failures: unknown[] = []
+    for (const each of open.splice(0).reverse())
+      try {
+        await each.close()
+      } catch (error) {
+        failures.push(error) // The others must be closed too.
+      }
+    expect(failures).toEqual([])
   })
   afterAll(() => underTest.drop())
   /** Returns `resource`, and closes it after the test. Resources are closed in reverse order. */
