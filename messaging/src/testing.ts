@@ -4,7 +4,7 @@ import { v7 as uuidv7 } from 'uuid'
 import type { Broker, BrokerRole, Subscription } from './broker.ts'
 import type { ConsumerConfig } from './config.ts'
 import { type Command, type Contract, deadLetterQueue, type Query } from './contract.ts'
-import { NoReply, NotAccepted } from './errors.ts'
+import { NoReply, NotAccepted, OutcomeUnknown } from './errors.ts'
 import type { Delivery, Handler, Outcome } from './handler.ts'
 import { attemptAll, type Reported } from './incoming/attempts.ts'
 import { deadLetter } from './incoming/dead-letter.ts'
@@ -34,7 +34,8 @@ export const quietService: Service = {
 
 interface MemoryQueue {
   messages: Message[]
-  take: (() => void) | undefined
+  /** One for each consumer. */
+  readonly takes: Set<() => void>
 }
 
 interface Readable<Body> {
@@ -63,12 +64,12 @@ export class InMemoryRabbitmq {
         return subscription
       },
       withoutConsumer: async (contracts) =>
-        contracts.map(({ queue }) => queue).filter((queue) => this.#queues.get(queue)?.take === undefined),
+        contracts.map(({ queue }) => queue).filter((queue) => !this.#queues.get(queue)?.takes.size),
       queueStates: async (contracts) =>
         contracts.map(({ queue }) => ({
           queue,
           waiting: this.messages(queue).length,
-          consumers: this.#queues.get(queue)?.take === undefined ? 0 : 1,
+          consumers: this.#queues.get(queue)?.takes.size ?? 0,
           deadLetters: this.messages(deadLetterQueue(queue)).length,
         })),
       notReady: () => undefined,
@@ -89,7 +90,7 @@ export class InMemoryRabbitmq {
     const found = this.#queues.get(queue)
     if (found) {
       found.messages.push(message)
-      found.take?.()
+      for (const take of found.takes) take()
     } else if (!queue.startsWith(DIRECT_REPLY_TO))
       throw new NotAccepted('unroutable', `the broker has no queue ${queue}`)
   }
@@ -100,7 +101,7 @@ export class InMemoryRabbitmq {
   }
 
   #queue(name: string): MemoryQueue {
-    const queue = this.#queues.get(name) ?? { messages: [], take: undefined }
+    const queue = this.#queues.get(name) ?? { messages: [], takes: new Set() }
     this.#queues.set(name, queue)
     return queue
   }
@@ -122,6 +123,7 @@ export class InMemoryRabbitmq {
     body: unknown,
     deadlineMs: number,
     properties: Envelope['properties'],
+    signal?: AbortSignal,
   ): Promise<Message> {
     const correlationId = uuidv7()
     const address = `${DIRECT_REPLY_TO}.${correlationId}`
@@ -130,6 +132,12 @@ export class InMemoryRabbitmq {
         () => reject(new NoReply(`no reply from ${contract.queue} within ${deadlineMs} ms`)),
         deadlineMs,
       )
+      const left = () => {
+        clearTimeout(timer)
+        reject(new OutcomeUnknown(`stopped waiting for the reply from ${contract.queue}`))
+      }
+      if (signal?.aborted) left()
+      signal?.addEventListener('abort', left, { once: true })
       this.#replies.set(address, (message) => {
         clearTimeout(timer)
         resolve(message)
@@ -138,31 +146,36 @@ export class InMemoryRabbitmq {
         clearTimeout(timer)
         reject(error)
       })
-    }).finally(() => this.#replies.delete(address))
+    }).finally(() => {
+      this.#replies.delete(address)
+      // A query expires on its queue when nobody waits for its reply any more.
+      const queue = this.#queues.get(contract.queue)
+      if (queue !== undefined && contract.kind === 'query')
+        queue.messages = queue.messages.filter(({ properties }) => properties.correlationId !== correlationId)
+    })
   }
 
   async #request<T>(
     query: Query<T>,
     body: unknown,
-    options: { deadlineMs: number; headers?: Record<string, unknown> },
+    options: { deadlineMs: number; headers?: Record<string, unknown>; signal?: AbortSignal },
   ): Promise<Reply<T>> {
-    const message = await this.#ask(query, body, options.deadlineMs, { headers: options.headers ?? {} })
+    const { deadlineMs, headers = {}, signal } = options
+    const message = await this.#ask(query, body, deadlineMs, { headers }, signal)
     return queryReplyIn(query, message)
   }
 
   async #command<Result>(
     command: Command<unknown, Result>,
     body: unknown,
-    { deadlineMs, headers, messageId = uuidv7() }: CommandOptions,
+    { deadlineMs, headers, signal, messageId = uuidv7() }: CommandOptions,
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
     try {
-      const message = await this.#ask(command, body, deadlineMs, {
-        messageId,
-        headers: { ...headers, [HEARS_REFUSALS_HEADER]: true },
-      })
+      const properties = { messageId, headers: { ...headers, [HEARS_REFUSALS_HEADER]: true } }
+      const message = await this.#ask(command, body, deadlineMs, properties, signal)
       return { messageId, reply: commandReplyIn(command.result, message) }
     } catch (error) {
-      if (error instanceof NoReply) return { messageId, reply: { kind: 'no-reply' } }
+      if (error instanceof NoReply || error instanceof OutcomeUnknown) return { messageId, reply: { kind: 'no-reply' } }
       throw error
     }
   }
@@ -189,9 +202,9 @@ export class InMemoryRabbitmq {
     const taken = (max: number) =>
       queue.messages
         .splice(0, max)
-        .filter((message) => !isUseless(message))
         .map((message) => ({ message, read: read(message) }))
         .filter(isReadable)
+        .filter(({ message }) => !isUseless(message))
     const parts = {
       queue: contract.queue,
       handler,
@@ -219,13 +232,13 @@ export class InMemoryRabbitmq {
       })
       working.add(begun)
     }
-    queue.take = take
+    queue.takes.add(take)
     take()
     return {
       notReady: () => trouble,
       close: async () => {
         stop.abort()
-        queue.take = undefined
+        queue.takes.delete(take)
         await Promise.all(working)
       },
     }
@@ -236,8 +249,19 @@ export class InMemoryRabbitmq {
     const isHeard =
       message.properties.headers?.[HEARS_REFUSALS_HEADER] === true && reply && this.#replies.has(reply.queue)
     if (outcome.kind === 'refused' && !isHeard)
-      this.put(deadLetter(contract, message, outcome, { consumer: service.name, at: new Date(), frameMax: FRAME_MAX }))
-    if (reply) this.put(reply)
+      this.put(
+        deadLetter(contract, message, outcome, {
+          consumer: service.name,
+          at: new Date(),
+          frameMax: FRAME_MAX,
+          letterId: uuidv7(),
+        }),
+      )
+    try {
+      if (reply) this.put(reply)
+    } catch {
+      // The reply queue does not exist any more. The effect of the message is durable.
+    }
   }
 }
 

@@ -330,6 +330,59 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(asked).toEqual([['next']])
     })
 
+    it('dead-letters a query that is not JSON, and one whose reply address is not a reply queue', async () => {
+      await consumer.consume(answers, async () => [], config)
+      await harness.put({ queue: answers.queue, content: Buffer.from('[1'), properties: {} })
+      await harness.put({ queue: answers.queue, content: Buffer.from('[]'), properties: { replyTo: 'not-an-address' } })
+      await eventually(async () => {
+        const letters = await harness.deadLetters(answers.queue)
+        expect(letters.map(({ headers }) => headers['x-reason'])).toEqual(['not-json', 'invalid'])
+      })
+    })
+
+    it('drops a query that no consumer has taken before its deadline', async () => {
+      await expect(producer.requester.request(answers, 'late', { deadlineMs: 100 })).rejects.toThrow(NoReply)
+      const asked: unknown[] = []
+      await consumer.consume(
+        answers,
+        async (deliveries) => {
+          asked.push(...deliveries.map(({ body }) => body))
+          return deliveries.map(() => ({ kind: 'answered', body: Buffer.from('[1]'), headers: {} }))
+        },
+        config,
+      )
+      await producer.requester.request(answers, 'in time', { deadlineMs: 5_000 })
+      expect(asked).toEqual(['in time'])
+    })
+
+    it('stops waiting for a reply when the signal of the caller aborts', async () => {
+      const signal = AbortSignal.timeout(50)
+      const options = { deadlineMs: 600_000, signal }
+      await expect(producer.requester.request(answers, [], options)).rejects.toThrow()
+      expect((await producer.requester.command(notes, { text: 'x' }, options)).reply).toEqual({ kind: 'no-reply' })
+    })
+
+    it('delivers to the second consumer of a queue after the first one has closed', async () => {
+      const seen: string[] = []
+      const first = await consumer.consume(notes, noting([]), config)
+      const other = await harness.open()
+      await other.consume(notes, noting(seen), config)
+      await first.close()
+      expect(await producer.withoutConsumer([notes])).toEqual([])
+      await producer.publisher.publish(notes, { text: 'next' })
+      await eventually(() => expect(seen).toEqual(['next']))
+      await other.close()
+    })
+
+    it('applies a command whose reply queue does not exist, and continues', async () => {
+      const seen: string[] = []
+      await consumer.consume(notes, noting(seen), config)
+      const properties = { replyTo: 'amq.gen-of-a-deleted-queue' }
+      await harness.put({ queue: notes.queue, content: Buffer.from('{"text":"no reply"}'), properties })
+      await producer.publisher.publish(notes, { text: 'next' })
+      await eventually(() => expect(seen).toEqual(['no reply', 'next']))
+    })
+
     it('handles each query separately: a query that fails or is slow does not delay the others', async () => {
       let end = () => {}
       const ended = new Promise<void>((resolve) => {

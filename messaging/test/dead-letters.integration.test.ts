@@ -314,6 +314,17 @@ describe('dead letters', () => {
       expect(await browsedIds()).toEqual(ids(0, 10))
     })
 
+    it('loses nothing when the original queue is full, and reports that', async () => {
+      await peer.deadLetter(10)
+      await peer.channel.deleteQueue(QUEUE)
+      await peer.channel.assertQueue(QUEUE, { maxLength: 5, arguments: { 'x-overflow': 'reject-publish' } })
+      const { left, maybeSent, stopped } = await desk.redrive(QUEUE, ALL)
+      expect(stopped).toMatchObject({ trouble: 'unconfirmed', message: expect.stringContaining('limits its length') })
+      expect(left + (await peer.depth(QUEUE))).toBeGreaterThanOrEqual(10)
+      expect(maybeSent).toBeGreaterThanOrEqual(10 - left)
+      await peer.channel.deleteQueue(QUEUE)
+    })
+
     // Without an id, a message that is redriven twice would be applied twice.
     it('gives a message without an id the id that browsing shows', async () => {
       peer.channel.sendToQueue(DEAD, Buffer.from('{}'), { persistent: true, replyTo: 'amq.gen-x', correlationId: 'c' })

@@ -80,6 +80,20 @@ describe('the description of a dead letter', () => {
     expect(idOf(message('a', { headers: { 'x-failed-at': '1' } }))).not.toBe(idOf(message('a')))
   })
 
+  it('has an id of its own if equal messages without an id were refused at the same time', () => {
+    const at = { 'x-failed-at': '2026-01-02T03:04:05.678Z' }
+    const ids = ['1', '2', '1'].map((letter) => idOf(message('a', { headers: { ...at, 'x-letter-id': letter } })))
+    expect(ids[1]).not.toBe(ids[0])
+    expect(ids[2]).toBe(ids[0])
+  })
+
+  it('has another id if the broker dead-lettered the same content at another time', () => {
+    const ids = [1, 2].map((value) =>
+      idOf(message('a', { headers: { 'x-death': [{ reason: 'expired', time: { '!': 'timestamp', value } }] } })),
+    )
+    expect(ids[1]).not.toBe(ids[0])
+  })
+
   it('has the same id as in earlier versions if the message has none', () => {
     const id = `~${hash('sha256', '2026-01-02T03:04:05Z body', 'hex').slice(0, 32)}`
     expect(idOf(message('body', { headers: { 'x-failed-at': '2026-01-02T03:04:05Z' } }))).toBe(id)

@@ -417,6 +417,19 @@ describe('messaging under faults', () => {
     await used.publisher.publish(numbers, { n: 1 })
   })
 
+  it('does not report that a queue exists which it may not check', async () => {
+    const logged: string[] = []
+    const write = (_: object, message: string) => void logged.push(message)
+    const used = await start({ topology: 'none' }, [numbers], {
+      ...quietService,
+      log: { ...quietService.log, info: write, error: write },
+    })
+    for (let n = 0; n < 2; n += 1)
+      await expect(used.publisher.publish(numbers, { n })).rejects.toMatchObject({ reason: 'unroutable' })
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(logged.filter((message) => message.includes(numbers.queue))).toEqual([])
+  })
+
   it('waits until its queues exist when it may only check them', async () => {
     const opening = start({ topology: 'check' })
     let opened = false

@@ -187,7 +187,12 @@ describe('messages with any properties or frame', () => {
         const hostile = message(Buffer.from('{}'), given)
         readMessage(contract, hostile, 1_000)
         const refused = { kind: 'refused', reason: 'invalid', error: String(given.messageId) } as const
-        const letter = deadLetter(contract, hostile, refused, { consumer: 'c', at: new Date(), frameMax: 131_072 })
+        const letter = deadLetter(contract, hostile, refused, {
+          consumer: 'c',
+          at: new Date(),
+          frameMax: 131_072,
+          letterId: 'l',
+        })
         const bytes: Buffer = encodeProperties(BASIC_PROPERTIES, 1, 2, letter.properties)
         expect(bytes.length).toBeLessThan(FRAME_MAX_BYTES)
         expect(letter.queue).toBe(`${contract.queue}.dead-letter`)

@@ -14,7 +14,7 @@ const letterOf = (properties: Record<string, unknown>, frameMax = 131_072, error
     createItem,
     received('', properties),
     { kind: 'refused', reason: 'invalid', error },
-    { consumer: 'c', at: new Date(0), frameMax },
+    { consumer: 'c', at: new Date(0), frameMax, letterId: 'l' },
   ).properties
 
 /** The size of the frame that amqplib encodes from `properties`. */
@@ -133,6 +133,7 @@ describe('a dead letter', () => {
       'x-consumer',
       'x-attempts',
       'x-redrives',
+      'x-letter-id',
       'x-dropped',
     ])
     expect(headers['x-dropped']).toMatch(

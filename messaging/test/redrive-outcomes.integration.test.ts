@@ -84,6 +84,28 @@ describe('the outcomes of a redrive', () => {
     expect(applied).toEqual(new Set(['a', 'b', 'c']))
   })
 
+  // Python programs send no ids. Such a message is applied under the id of its dead letter.
+  it('are those of different messages, if equal messages without an id were refused together', async () => {
+    const messageIds = new Set<string | undefined>()
+    await consumer.consume(
+      createItem,
+      async (deliveries) =>
+        deliveries.map(({ messageId }) => {
+          if (messageId === undefined) return { kind: 'refused', reason: 'no-message-id', error: 'no id' }
+          const repeated = messageIds.has(messageId)
+          messageIds.add(messageId)
+          return { kind: 'applied', result: { outcome: 'created' }, repeated }
+        }),
+      consumerEnvironment.parse({}),
+    )
+    const body = Buffer.from(JSON.stringify({ ...item, sku: 'a' }))
+    for (let sent = 0; sent < 10; sent += 1) peer.channel.sendToQueue(QUEUE, body, { persistent: true })
+    await eventually(async () => expect(await peer.depth(DEAD)).toBe(10))
+    const { outcomes } = await redrive()
+    expect(await outcomes).toEqual({ applied: 10, refused: new Map(), unknown: 0 })
+    expect(messageIds.size).toBe(10)
+  })
+
   it('are unknown for messages that no consumer takes within the time limit', async () => {
     await deadLetter(['a', 'b'])
     const { done, outcomes } = await redrive(50)

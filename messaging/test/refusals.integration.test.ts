@@ -118,6 +118,37 @@ describe('a refused message', () => {
     expect(service.value('broker_reconnects', { connection: 'replies' })).toBe(0)
   })
 
+  it('does not block later replies or the shutdown while the broker blocks the connection for replies', async () => {
+    const replying: ChannelModel[] = []
+    const connecting = async (...args: Parameters<typeof connect>) => {
+      const opened = await connect(...args)
+      if (String(args[1]?.clientProperties?.connection_name).endsWith('replies')) replying.push(opened)
+      return opened
+    }
+    await consumer.close()
+    consumer = underTest.own(await openBroker(underTest.config, { ...quietService, connect: connecting }))
+    const handled: number[] = []
+    await consumer.consume(
+      numbers,
+      async (deliveries) =>
+        deliveries.map(({ body: { n } }) => {
+          handled.push(n)
+          return n === 0
+            ? { kind: 'refused', reason: 'odd', error: 'it is odd' }
+            : { kind: 'applied', result: 'ok', repeated: false }
+        }),
+      config,
+    )
+    await sending.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
+    // RabbitMQ sends this during a memory alarm.
+    replying[0]?.emit('blocked', 'low on memory')
+    const properties = { ...acknowledgesRefusals, replyTo: DIRECT_REPLY_TO }
+    for (const n of [0, 1]) sending.sendToQueue(numbers.queue, Buffer.from(`{"n":${n}}`), properties)
+    await eventually(() => expect(handled).toEqual([0, 1]))
+    await consumer.close()
+    expect([await deadLetters(), await depth()]).toEqual([1, 0])
+  })
+
   it('is not dead-lettered when a consumer refuses it again after another one notified the sender and crashed', async () => {
     const producer = underTest.own(await openBroker(underTest.config, quietService, { publishes: [numbers] }))
     await observing.consume(

@@ -48,7 +48,12 @@ describe('reading a message', () => {
 
 describe('a dead letter', () => {
   const refused = { kind: 'refused' as const, reason: 'invalid', error: 'sku: must not be empty' }
-  const failure = { consumer: 'consumer_two', at: new Date('2026-01-02T03:04:05.678Z'), frameMax: 131_072 }
+  const failure = {
+    consumer: 'consumer_two',
+    at: new Date('2026-01-02T03:04:05.678Z'),
+    frameMax: 131_072,
+    letterId: 'letter',
+  }
 
   it('keeps the bytes and the properties, and adds the reason, error, time, consumer and number of attempts', () => {
     const content = Buffer.from([0xff, 0x00])
@@ -73,6 +78,12 @@ describe('a dead letter', () => {
         'x-attempts': 1,
       },
     })
+  })
+
+  it('has an id of its own only if its message has no id that can be sent again', () => {
+    const letterIdOf = (messageId?: string) =>
+      deadLetter(createItem, received('', { messageId }), refused, failure).properties.headers['x-letter-id']
+    expect([undefined, '', 'x'.repeat(256), 'm'].map(letterIdOf)).toEqual(['letter', 'letter', 'letter', undefined])
   })
 
   it('counts the attempts of this delivery and of earlier ones, as far as the broker reports them', () => {

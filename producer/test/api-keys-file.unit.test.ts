@@ -76,6 +76,18 @@ describe('API_KEYS_FILE', () => {
     expect([names(), watched?.warning()]).toEqual([['new'], undefined])
   })
 
+  it('that says open closes the API as soon as it has a list of keys instead', async () => {
+    writeFileSync(file, 'open\n')
+    process.env.API_KEYS_FILE = file
+    watched = watchApiKeys('open', under.service, CHECK_EVERY_MS)
+    await new Promise((resolve) => setTimeout(resolve, 3 * CHECK_EVERY_MS))
+    expect(watched.keysNow()).toBeUndefined()
+    writeFileSync(file, line('new', '2'))
+    await until(() => watched?.keysNow() !== undefined)
+    expect(names()).toEqual(['new'])
+    expect(logged().at(-1)).toBe('info: API keys: 1 valid')
+  })
+
   it.each([
     [undefined, 'not set: everybody on this machine'],
     ['open', 'open: everybody who can reach the HTTP port'],

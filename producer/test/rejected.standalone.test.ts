@@ -1,4 +1,5 @@
 // Hostile clients on real sockets: malformed, oversized and slow requests, and too many connections.
+import { createHash } from 'node:crypto'
 import { connect } from 'node:net'
 import { describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
@@ -24,6 +25,24 @@ const json = JSON.stringify(apple)
 const GET = 'GET /healthcheck HTTP/1.1\r\nHost: a\r\n'
 const POST = 'POST /create_item HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n'
 const FAST = { HTTP_HEADERS_TIMEOUT_MS: '300', HTTP_REQUEST_TIMEOUT_MS: '600' }
+
+describe('a request with a fragment in its target', () => {
+  it.each([
+    ['GET /dead_letters#', 'read'],
+    ['POST /create_item#x', 'read'],
+    ['POST /stock_management#?x', 'read'],
+    ['GET /order_processing#', 'write'],
+    ['GET /messages\\m#', 'write'],
+  ])('gets 400 whatever the scope of its key, and sends no message: %s', async (line, scope) => {
+    const sha256 = createHash('sha256').update('the key').digest('hex')
+    const { port, sent } = await start({ environment: { API_KEYS: `shop ${scope} ${sha256}` } })
+    const request = `${line} HTTP/1.1\r\nHost: a\r\nX-API-Key: the key\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`
+    const [response] = responsesIn(await exchange(port, [request]))
+    expect(response?.status).toBe(400)
+    for (const queue of ['create_item', 'stock_management', 'order_processing', 'message_status'])
+      expect(sent(queue)).toEqual([])
+  })
+})
 
 describe('a request that the parser rejects', () => {
   it.each([

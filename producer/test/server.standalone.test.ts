@@ -104,6 +104,26 @@ describe('a server that shuts down', () => {
     expect(new Set(outcomes)).toEqual(new Set(['200']))
   })
 
+  it.each([
+    ['its headers', 'POST /create_item HTTP/1.1\r\nHost: a\r\n'],
+    [
+      'its body',
+      'POST /create_item HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{',
+    ],
+  ])(
+    'does not wait long for a client that stopped in the middle of %s, and tells it so',
+    async (_, half) => {
+      const { server, port } = await start()
+      const answer = exchange(port, [half])
+      await pause(100)
+      const since = performance.now()
+      await server.close()
+      expect(performance.now() - since).toBeLessThan(9_000) // far below SHUTDOWN_TIMEOUT_MS, and HTTP_HEADERS_TIMEOUT_MS
+      expect(await answer).toMatch(/^HTTP\/1\.1 408 /)
+    },
+    40_000,
+  )
+
   it('accepts no new connection', async () => {
     const { server, url } = await start()
     await server.close()

@@ -3,12 +3,14 @@ import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import type { Message } from 'amqplib'
 import { z } from 'zod'
+import { usableId } from '../incoming/carried.ts'
+import { LETTER_ID_HEADER } from '../incoming/dead-letter.ts'
 import { requestIdOf } from '../origin.ts'
 import { shortened, wholeCharacters } from './text.ts'
 
 /** A dead letter as plain JSON. Unknown members are null. */
 export interface DeadLetter {
-  /** The message's own id. If it is missing or cannot be encoded again: `~` and a hash of `failedAt` and the content. */
+  /** The message's own id. If it is missing or cannot be encoded again: `~` and a hash of the content and `x-letter-id` or `failedAt`. */
   readonly id: string
   /** The id of the HTTP request that sent it. */
   readonly requestId: string | null
@@ -33,8 +35,6 @@ export interface DeadLetter {
 
 const REASON_UNKNOWN = 'unknown'
 const NESTING_MAX = 8
-/** The maximum length of an AMQP short string. */
-const ID_MAX_BYTES = 255
 
 /** A non-empty string, truncated to `max` characters, because a header may be very long. */
 const text = (max: number) =>
@@ -47,6 +47,7 @@ const ours = z.object({
   'x-reason': orNull(text(200)),
   'x-error': orNull(text(2_500)),
   'x-failed-at': orNull(text(64)),
+  [LETTER_ID_HEADER]: orNull(text(64)),
   'x-consumer': orNull(text(200)),
   'x-attempts': orNull(z.int().min(1)),
   'x-delivery-count': orNull(z.int().min(0)),
@@ -77,15 +78,17 @@ export function described(queue: string, message: Message, bodyMaxBytes: number)
   }
 }
 
-/** The id of a dead letter, used to select it. */
+/**
+ * The id of a dead letter, used to select it. Of a message without an id that the broker dead-lettered, only the second is
+ * known in which it did so: equal ones of the same second have the same id.
+ */
 export function idOf({ content, properties }: Message): string {
-  const { messageId } = properties
-  // An id with bytes that are not UTF-8 becomes longer when decoded, and may be too long to be encoded again.
-  if (typeof messageId === 'string' && messageId !== '' && Buffer.byteLength(messageId) <= ID_MAX_BYTES)
-    return messageId
-  const failedAt = ours.safeParse(properties.headers ?? {}).data?.['x-failed-at'] ?? ''
-  // The time and the body are hashed one after the other, because joining them would copy the body, which may have 15 MiB.
-  return `~${createHash('sha256').update(`${failedAt} `).update(content).digest('hex').slice(0, 32)}`
+  const own = usableId(properties)
+  if (own !== undefined) return own
+  const { data } = ours.safeParse(properties.headers ?? {})
+  const origin = data?.[LETTER_ID_HEADER] ?? data?.['x-failed-at'] ?? whyOf(properties.headers).failedAt ?? ''
+  // The origin and the body are hashed one after the other, because joining them would copy the body, which may have 15 MiB.
+  return `~${createHash('sha256').update(`${origin} `).update(content).digest('hex').slice(0, 32)}`
 }
 
 /** Only the reason of a dead letter. Cheaper than `described`. */

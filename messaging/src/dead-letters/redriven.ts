@@ -7,6 +7,7 @@ import { channelEnd, transactional } from '../connection/inside-amqplib.ts'
 import { contracts } from '../contracts.ts'
 import { asError } from '../errors.ts'
 import { carried, FRAME_MIN_BYTES, headerRoom } from '../incoming/carried.ts'
+import { LETTER_ID_HEADER } from '../incoming/dead-letter.ts'
 import type { Envelope } from '../outgoing/publisher.ts'
 import { HEARS_REFUSALS_HEADER } from '../outgoing/reply.ts'
 import { type Clock, clockOf, Scope, withDeadline } from '../scope.ts'
@@ -25,6 +26,7 @@ const DROPPED_HEADERS = new Set([
   'x-consumer',
   'x-attempts',
   'x-dropped',
+  LETTER_ID_HEADER,
   'x-death',
   'x-delivery-count',
   'x-acquired-count',
@@ -87,7 +89,7 @@ export interface NotPublished {
 }
 
 export interface Republisher {
-  /** Publishes messages to `queue`, all or none. Resolves when the broker has stored them, or with the reason why not. Never rejects. */
+  /** Publishes messages to `queue`, all or none, unless the queue is full. Resolves when the broker has stored them, or with the reason why not. Never rejects. */
   publish(messages: readonly Message[]): Promise<NotPublished | undefined>
   /** The outcomes of all published messages, when all are reported or the timeout is over. Undefined if they were not requested. */
   outcomes(): Promise<Outcomes> | undefined
@@ -116,6 +118,9 @@ export async function openRepublisher(
     throw explained(queue, error)
   }
 }
+
+/** RabbitMQ's error when a queue rejected a message of a transaction. It has stored the others. */
+const REJECTED = /partial tx completion/
 
 /**
  * Publishes each window in a transaction. During an alarm the broker stops reading. Without a transaction, it would store
@@ -210,6 +215,8 @@ class RabbitmqRepublisher implements Republisher {
   #explain(error: unknown): DeadLettersUnavailable {
     const ended = this.#channel && channelEnd(this.#channel)
     const reason = explained(this.#queue, ended ?? error)
+    if (REJECTED.test(reason.message))
+      return new DeadLettersUnavailable('unconfirmed', `${this.#queue} rejects messages: a policy limits its length`)
     if (reason.trouble === 'no-queue') return this.#unroutable()
     if (ended !== undefined || reason === error) return reason
     const blocked = this.#connection?.blocked

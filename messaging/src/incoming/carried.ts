@@ -26,6 +26,12 @@ const ROUTING_HEADERS: ReadonlySet<string> = new Set(['CC', 'BCC'])
  */
 const NOT_CARRIED: ReadonlySet<string> = new Set(['headers', 'expiration', 'userId', 'clusterId'])
 
+/** The id of a message, if it can be encoded again. Bytes that are not UTF-8 become longer when they are decoded. */
+export const usableId = ({ messageId }: Message['properties']): string | undefined =>
+  typeof messageId === 'string' && messageId !== '' && Buffer.byteLength(messageId) <= SHORT_STRING_MAX_BYTES
+    ? messageId
+    : undefined
+
 export interface Carried {
   readonly properties: Readonly<Record<string, unknown>>
   readonly headers: Readonly<Record<string, unknown>>

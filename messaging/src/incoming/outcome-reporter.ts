@@ -182,7 +182,7 @@ export class OutcomeReporter<Body, Result> {
   async #publishDeadLetter(held: Held<Body>, refused: Refused): Promise<boolean> {
     const { contract, publisher, config, service, scope } = this.#parts
     const { message, session } = held
-    const failure = { consumer: service.name, at: scope.clock.date() }
+    const failure = { consumer: service.name, at: scope.clock.date(), letterId: scope.clock.uuid() }
     // Created only after a failure, because combining signals is slow.
     let givenUp: Scope | undefined
     try {

@@ -49,9 +49,9 @@ export class OwnQueues {
     }
   }
 
-  /** Called when the broker returned a message to `queue`. Checks the queue again if this process owns it. */
+  /** Called when the broker returned a message to `queue`. Checks the queue again if this process owns it, unless RABBITMQ_TOPOLOGY turns checks off. */
   returned(queue: string): void {
-    if (!this.#names.has(queue) || this.#missing.has(queue)) return
+    if (!this.#names.has(queue) || this.#missing.has(queue) || this.#config.topology === 'none') return
     this.#missing.set(queue, new Error(`the broker has no queue ${queue}`))
     this.#search()
   }

@@ -179,8 +179,10 @@ export class Requester {
   async refuse({ queue, content, properties }: Envelope, givenUp: Scope): Promise<boolean> {
     const messageId = this.#clock.uuid()
     const answer = this.#expect(messageId, HEARD_WAITS_MAX_MS, undefined, givenUp.signal)
+    // Not `givenUp`, which may never end: replies are sent in order, so those of applied commands would wait behind this one.
+    const waits = givenUp.part([], HEARD_WAITS_MAX_MS)
     this.#publisher
-      .tell({ queue, content, properties: { ...properties, messageId, replyTo: DIRECT_REPLY_TO } }, givenUp)
+      .tell({ queue, content, properties: { ...properties, messageId, replyTo: DIRECT_REPLY_TO } }, waits)
       .catch((why: Error) => this.#waiting.get(messageId)?.reject(why))
     try {
       const parsed = parseJson((await answer).content)

@@ -23,9 +23,10 @@ export function watchApiKeys(
   if (keys === undefined || keys === 'open') {
     const who = keys === 'open' ? 'open: everybody who can reach the HTTP port' : 'not set: everybody on this machine'
     log.warn({}, `API_KEYS is ${who} may use the API, except /dead_letters`)
-    return { keysNow: () => undefined, warning: () => undefined, close: async () => {} }
+    if (keys === undefined) return { keysNow: () => undefined, warning: () => undefined, close: async () => {} }
   }
-  let valid = keys
+  /** Undefined while the API is open. When the file no longer says `open`, keys are needed from then on. */
+  let valid = keys === 'open' ? undefined : keys
   let wrong: string | undefined
   const use = (now: readonly ApiKey[], problems: readonly string[]) => {
     valid = now
@@ -35,11 +36,12 @@ export function watchApiKeys(
     meter.observe('api_keys_valid', now.length)
     meter.observe('api_keys_problems', problems.length)
     if (wrong !== undefined) log.error({}, wrong)
-    log.info({ clients: valid.map(({ name }) => name) }, `API keys: ${valid.length} valid`)
+    log.info({ clients: now.map(({ name }) => name) }, `API keys: ${now.length} valid`)
   }
-  meter.observe('api_keys_valid', keys.length)
+  if (valid !== undefined) meter.observe('api_keys_valid', valid.length)
   const watched: Watched = {
     changed: (value) => {
+      if (valid === undefined && value.trim() === 'open') return
       const { keys, problems } = readKeys(value)
       use(keys, problems)
     },

@@ -1,10 +1,13 @@
 // Authorisation: the scope that each path requires, and the check of a request. No other module decides this.
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { type ApiKey, type Client, holderOf, type Scope } from './api-keys.ts'
-import { Problem, sendProblem } from './problem.ts'
+import { Problem, sendProblem, unknownPath } from './problem.ts'
 import { pathOf, type Step } from './step.ts'
 
-/** The scope required by each path and everything below it, for any method. Paths not listed here accept any key. */
+/**
+ * The scope required by each path and everything below it, for any method. No other path reaches the router, which might
+ * understand it differently.
+ */
 export const SCOPE_OF: Readonly<Record<string, Scope>> = {
   '/healthcheck': 'read',
   '/order_processing': 'read',
@@ -35,11 +38,15 @@ export function authenticate(keysNow: KeysNow): Step {
   }
 }
 
-/** Passes permitted requests on. Responds with 401 without a valid key, and with 403 if the key does not have the scope. */
+/**
+ * Passes permitted requests on. Responds with 401 without a valid key, with 403 if the key does not have the scope, and with
+ * 404 if the path has no scope.
+ */
 export function authorise(keysNow: KeysNow): Step {
   return (request, response) => {
     const scope = scopeOf(pathOf(request))
-    const refusal = keysNow() === undefined ? refusedWhenOpen(scope) : refusedByKey(request, scope, clientOf(response))
+    const refused = keysNow() === undefined ? refusedWhenOpen(scope) : refusedByKey(request, scope, clientOf(response))
+    const refusal = refused ?? (scope === undefined ? unknownPath() : undefined)
     if (refusal !== undefined) sendProblem(response, refusal)
     return refusal === undefined
   }

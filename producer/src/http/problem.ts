@@ -171,7 +171,8 @@ export function methodNotAllowed(allow: string): RequestHandler {
   }
 }
 
+/** The problem of a path that does not exist. */
+export const unknownPath = (): Problem => new Problem(404, 'not-found', 'There is nothing at this path.')
+
 /** Responds to a path that does not exist. */
-export const notFound: RequestHandler = (_, response) => {
-  sendProblem(response, new Problem(404, 'not-found', 'There is nothing at this path.'))
-}
+export const notFound: RequestHandler = (_, response) => sendProblem(response, unknownPath())

@@ -60,6 +60,8 @@ function refusalBy(request: IncomingMessage): ProblemDocument | undefined {
       detail: 'The header Expect may be 100-continue, and nothing else.',
       headers: CLOSE,
     }
+  // Express's router ignores a fragment. The check of the scope does not: to it, `/create_item#` would be another path.
+  if (url.includes('#')) return malformed('The target of the request must not have a fragment (#).')
   if (parametersIn(url) > PARAMETERS_MAX) return malformed(`The query may have at most ${PARAMETERS_MAX} parameters.`)
   return undefined
 }

@@ -21,6 +21,11 @@ export const COST_OF_CONNECTION_BYTES = 24_576
  * the request was accepted.
  */
 const CLIENTS_CLOSE_WITHIN_MS = 500
+/**
+ * During shutdown, a request must arrive completely within this time of its first byte. Otherwise one client that stopped
+ * in the middle of a body would use up the whole time of the shutdown.
+ */
+const REQUESTS_ARRIVE_WITHIN_MS = 5_000
 /** How often connections are checked while stopping. */
 const CHECK_IDLE_MS = 50
 /** How often the server checks for requests that arrive too slowly, and for clients that do not read. */
@@ -202,6 +207,9 @@ function cutOffStalled(connections: Iterable<Connection>, stallMs: number): void
 }
 
 async function closed(server: Server, connections: ReadonlyMap<Duplex, Connection>): Promise<void> {
+  // Node reads both at each check.
+  server.requestTimeout = Math.min(server.requestTimeout, REQUESTS_ARRIVE_WITHIN_MS)
+  server.headersTimeout = Math.min(server.headersTimeout, REQUESTS_ARRIVE_WITHIN_MS)
   const until = performance.now() + CLIENTS_CLOSE_WITHIN_MS
   while (performance.now() < until && connections.size > 0) await pause()
   // Do not call the `close` of http.Server: it ends connections whose client has not yet received the response, and

@@ -163,6 +163,7 @@ function keep(command) {
  */
 export async function send(command) {
   const sent = { at: new Date().toISOString(), key: randomHex(), ...command }
+  const before = commands().find(({ key }) => key === sent.key)
   keep({ ...sent, state: 'unknown', text: 'No response yet.', again: true })
   const answer = await call(sent.path, {
     method: 'POST',
@@ -170,7 +171,12 @@ export async function send(command) {
     headers: { Prefer: `wait=${WAIT_S}`, 'Idempotency-Key': `"${sent.key}"` },
     timeoutMs: COMMAND_TIMEOUT_MS,
   })
-  const done = { ...sent, ...outcomeOf(answer), errors: answer.errors, messageId: answer.messageId ?? sent.messageId }
+  const done = {
+    ...sent,
+    ...outcomeAfter(before, outcomeOf(answer)),
+    errors: answer.errors,
+    messageId: answer.messageId ?? sent.messageId,
+  }
   keep(done)
   return { ...done, result: answer.body }
 }
@@ -189,6 +195,16 @@ function outcomeOf({ status, ok, kind, detail, retryAfter }) {
   if (kind === 'not-accepted') return { state: 'refused', text: detail, again: true }
   if (status >= 500) return { state: 'unknown', text: detail, again: true }
   return { state: 'refused', text: detail, again: retryAfter !== null || status === 401 }
+}
+
+/**
+ * A repeat that was not processed says nothing about the earlier attempt, which may have been applied: the command stays
+ * pending or unknown.
+ */
+function outcomeAfter(before, outcome) {
+  const isOpen = before?.state === 'pending' || before?.state === 'unknown'
+  if (!isOpen || outcome.state !== 'refused' || !outcome.again) return outcome
+  return { ...outcome, state: before.state, text: `${outcome.text} The earlier attempt may still be applied.` }
 }
 
 let document
