@@ -65,7 +65,8 @@ async function problemsOfRows(sql: Sql, { tables, collation }: Schema, known: re
   const { id, sku, price } = Object.fromEntries(table.columns)
   const isKnown = (column: string) => known.some((fault) => fault.problem.startsWith(`the column ${column} `))
   if (id && !isKnown('id')) problems.push(...(await idsOutOfRange(sql)), ...(await referencesToId(sql, table.columns)))
-  if (id && price && price.data !== 'decimal' && !isKnown('price')) problems.push(...(await pricesOutOfRange(sql)))
+  if (id && price && price.data !== 'decimal' && !isKnown('price'))
+    problems.push(...(await pricesOutOfRange(sql)), ...(await checksOfPrice(sql)), ...keysOfPrice(table))
   if (sku && !isKnown('sku') && !hasUniqueSku(table)) problems.push(...(await duplicateSkus(sql, collation)))
   return problems.map((each) => `inventory: ${each}`)
 }
@@ -143,6 +144,38 @@ async function pricesOutOfRange(sql: Sql): Promise<string[]> {
   return listed(
     'prices do not fit into DECIMAL(15,4); correct or delete these rows',
     found.map(({ id, sku, price }) => `id ${id} (sku ${JSON.stringify(sku)}): ${price}`),
+  )
+}
+
+/** MariaDB names the table of a constraint here. On MySQL the name of the constraint is unique in its database. */
+const checks = z.array(z.object({ name: z.string(), clause: z.string() }))
+
+/** Finds CHECK constraints on the price: the server drops them with the column that the conversion replaces, or refuses to drop it. */
+async function checksOfPrice(sql: Sql): Promise<string[]> {
+  const rows = z.array(z.record(z.string(), z.unknown())).parse(
+    await sql(
+      `SELECT c.* FROM information_schema.check_constraints AS c JOIN information_schema.table_constraints AS t
+         ON t.constraint_schema = c.constraint_schema AND t.constraint_name = c.constraint_name
+       WHERE t.table_schema = DATABASE() AND t.table_name = 'inventory' AND t.constraint_type = 'CHECK'`,
+    ),
+  )
+  const ofTable = rows
+    .map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name.toLowerCase(), value])))
+    .filter(({ table_name }) => table_name === undefined || table_name === 'inventory')
+    .map(({ constraint_name, check_clause }) => ({ name: constraint_name, clause: check_clause }))
+  const found = checks.parse(ofTable).filter(({ clause }) => /`price`/i.test(clause))
+  return listed(
+    'CHECK constraints refer to the column price, whose type changes; drop them and create them again after the migration',
+    [...new Set(found.map(({ name }) => name))],
+  )
+}
+
+/** Finds keys that contain the price. The server removes the column that the conversion replaces from them. */
+function keysOfPrice({ keys }: Table): string[] {
+  const found = [...keys.values()].filter(({ columns }) => columns.some(({ name }) => name === 'price'))
+  return listed(
+    'keys contain the column price, whose type changes; drop them and create them again after the migration',
+    found.map(({ name }) => name),
   )
 }
 

@@ -30,8 +30,10 @@ export function creatorIn(database: Database): (commands: readonly Create[]) => 
   let careful = 0
   return async (commands) => {
     if (commands.length === 0) return []
+    // An INSERT notices only an earlier outcome with the same number of redrives. A redriven message may have another one.
+    const isRedriven = commands.some(({ redrives }) => redrives > 0)
     if (careful > 0) careful -= 1
-    else {
+    else if (!isRedriven) {
       const outcomes = await insertAtOnce(database, commands)
       if (outcomes) return outcomes
     }

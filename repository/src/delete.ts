@@ -45,13 +45,15 @@ async function deleteBatch(sql: Sql, commands: readonly Delete[], looksUp: boole
     (command) =>
       verdicts.on(command) === undefined && (!hasId(command) || bodies.get(command.messageId) === command.fingerprint),
   )
-  const ids = [...new Set(wanted.map(({ body }) => body.sku))].flatMap((sku) => stored.get(sku) ?? [])
+  const skus = new Set(wanted.map(({ body }) => body.sku))
+  const ids = [...skus].flatMap((sku) => (sku === null ? [] : (stored.get(sku) ?? [])))
   const refused = new Map<number, string>()
   await deleteHalving(
     sql,
     ids.sort((a, b) => a - b),
     refused,
   )
+  if (skus.has(null)) await deleteAllOrNone(sql, stored.get(null) ?? [], refused)
   const outcomes = commands.map((command) => outcomeOf(command, { bodies, stored, refused, verdicts }))
   await verdicts.record(sql)
   return outcomes
@@ -109,6 +111,14 @@ async function lockStored(sql: Sql, skus: readonly Sku[]): Promise<Map<Sku, read
   const stored = new Map<Sku, number[]>()
   for (const { id, sku } of found.flatMap((each) => rows.parse(each))) stored.set(sku, [...(stored.get(sku) ?? []), id])
   return stored
+}
+
+/** Deletes the rows of one message. If one of them is protected, deletes none, because a refused message has no effect. */
+async function deleteAllOrNone(sql: Sql, ids: readonly number[], refused: Map<number, string>): Promise<void> {
+  if (ids.length === 0) return
+  await sql('SAVEPOINT rows_of_one_message')
+  await deleteHalving(sql, ids, refused)
+  if (ids.some((id) => refused.has(id))) await sql('ROLLBACK TO SAVEPOINT rows_of_one_message')
 }
 
 /** Deletes rows. Splits a failing batch in halves, and adds each row that a foreign key or a trigger protects to `refused`. */

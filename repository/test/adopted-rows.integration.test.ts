@@ -53,6 +53,19 @@ describe('the inventory in a table with rows of the Python suite', () => {
     expect((await listed()).map((item) => item.sku)).toEqual(['kept'])
   })
 
+  it('deletes none of the rows without a sku when a foreign key protects one of them', async () => {
+    await mysql.sql('INSERT INTO inventory (sku) VALUES (NULL), (NULL), (NULL)')
+    await mysql.sql('CREATE TABLE orders AS SELECT id AS item FROM inventory ORDER BY id LIMIT 1, 1')
+    await mysql.sql('ALTER TABLE orders ADD FOREIGN KEY (item) REFERENCES inventory (id)')
+    const command = { ...deletion(''), body: { sku: null }, messageId: 'm', fingerprint: 'null' }
+    const outcomes = await inventory.delete([command])
+    const left = await listed()
+    await mysql.sql('DROP TABLE orders')
+    expect(outcomes).toEqual([{ kind: 'rejected-by-database', error: expect.stringMatching(/foreign key/) }])
+    expect(left).toHaveLength(3)
+    expect(await inventory.delete([{ ...command, redrives: 1 }])).toEqual([{ kind: 'deleted', repeated: false }])
+  })
+
   it('does not treat a row of NULLs as equal to an item with the text "null" and the number 0', async () => {
     await mysql.sql("INSERT INTO inventory (sku) VALUES ('k1')")
     const item = creation({ sku: 'k1', name: 'null', label: 'null', price: 0, quantity: 0 }, { redelivered: true })

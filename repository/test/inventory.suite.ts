@@ -129,6 +129,22 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await skus()).toEqual([])
       })
 
+      it('does not restore an item when its message was applied and a dead letter of it is redriven', async () => {
+        const command = creation({}, { messageId: 'm' })
+        await inventory.create([command])
+        await inventory.delete([deletion('k1')])
+        expect(await inventory.create([{ ...command, redrives: 1 }])).toEqual([createdBefore])
+        expect(await skus()).toEqual([])
+      })
+
+      it('refuses a redriven message whose id was used before with another body', async () => {
+        await inventory.create([creation({ sku: 'a' }, { messageId: 'm' })])
+        expect(await inventory.create([creation({ sku: 'b' }, { messageId: 'm', redrives: 1 })])).toEqual([
+          refused('message-id-reused', /m was used before/),
+        ])
+        expect(await skus()).toEqual(['a'])
+      })
+
       it('refuses another body with the id of a refused message', async () => {
         const bad = creation({ name: 'x'.repeat(101) }, { messageId: 'm' })
         expect(await inventory.create([bad, bad])).toEqual([

@@ -26,7 +26,6 @@ describe('an unusual table', () => {
       'column names in upper case',
       [python().replace('price FLOAT', 'PRICE FLOAT').replace('sku VARCHAR', 'SKU VARCHAR')],
     ],
-    ['a key on label and price', [python({ more: ', KEY p (label, price)' })]],
     [
       'a quantity that a JavaScript number cannot represent',
       [
@@ -72,6 +71,14 @@ describe('an unusual table', () => {
         python({ more: ', FOREIGN KEY (label) REFERENCES labels (l)' }),
       ],
       /foreign keys.*inventory\.label/,
+    ],
+    ['a key on label and price', [python({ more: ', KEY p (label, price)' })], /keys.*price.*: p/],
+    ['a CHECK on the price', [python({ more: ', CONSTRAINT positive CHECK (price >= 0)' })], /CHECK.*positive/],
+    ['a CHECK in the column price', [python({ price: 'FLOAT CHECK (price >= 0)' })], /CHECK.*price/],
+    [
+      'a CHECK on the price and another column',
+      [python({ more: ', CONSTRAINT both_ok CHECK (price >= 0 OR quantity > 0)' })],
+      /CHECK.*both_ok/,
     ],
     [
       'partitions',

@@ -566,8 +566,13 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'the daily backup no longer succeeds',
     series: {
       // Times start at 0 in these tests. The last successful backup was 25 hours earlier.
-      'kube_cronjob_created{cronjob="mysql-backup"}': level([-864_000, LENGTH_MINUTES]),
-      'kube_cronjob_status_last_successful_time{cronjob="mysql-backup"}': level([-90_000, LENGTH_MINUTES]),
+      'kube_cronjob_created{namespace="ims",cronjob="mysql-backup"}': level([-864_000, LENGTH_MINUTES]),
+      'kube_cronjob_status_last_successful_time{namespace="ims",cronjob="mysql-backup"}': level([
+        -90_000,
+        LENGTH_MINUTES,
+      ]),
+      // Another application in the same cluster has a CronJob of the same name.
+      'kube_cronjob_status_last_successful_time{namespace="other",cronjob="mysql-backup"}': `0+10x${LENGTH_MINUTES * PER_MINUTE}`,
     },
     firing: [
       [T - 5, [W]],

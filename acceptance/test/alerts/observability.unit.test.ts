@@ -49,7 +49,7 @@ const OF_PROMETHEUS = ['up']
 /** The labels of our metrics, and those that Prometheus adds to every target. */
 const LABELS = ['service', 'le', 'job', 'instance', ...METRICS.flatMap(({ labels }) => labels)]
 /** The labels of other programs' metrics. */
-const OTHER_LABELS = ['channel', 'cronjob']
+const OTHER_LABELS = ['namespace', 'channel', 'cronjob']
 
 const prometheus = z.object({
   global: z.object({ scrape_interval: z.string() }),

@@ -1,4 +1,5 @@
 // Checks the text of the compose file and the Dockerfiles: the Dockerfiles are alike, and containers are restricted.
+import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { services as suite } from '@ims/accounts/suite'
@@ -127,6 +128,29 @@ describe('the compose file', () => {
       RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '-kernel inet_dist_use_interface {127,0,0,1}',
     })
     expect(extra_hosts).toEqual(['rabbitmq:127.0.0.1'])
+  })
+
+  it('restarts both servers when accounts was updated, because they read their definitions only when they start', () => {
+    for (const name of ['rabbitmq', 'mysql'])
+      expect([name, compose.services[name]?.depends_on]).toEqual([
+        name,
+        { accounts: { condition: 'service_completed_successfully', restart: true } },
+      ])
+  })
+
+  it('writes the URL of the webhook into the configuration of Alertmanager as it is, with its parameters', () => {
+    const url = 'https://example.org/hook?a=1&b=2%2F|c\\d'
+    const script = z.array(z.string()).parse(compose.services.alertmanager?.entrypoint)[2] ?? ''
+    const here = script
+      .replaceAll('$$', '$')
+      .replace('/etc/alertmanager/', join(ROOT, 'dockercompose/observability/alertmanager/'))
+      .replace('>/tmp/alertmanager.yml', '')
+      .replace(/exec alertmanager.*/, '')
+    const written = execFileSync('sh', ['-euc', here], {
+      env: { ...process.env, ALERT_WEBHOOK_URL: url },
+      encoding: 'utf8',
+    })
+    expect([...written.matchAll(/url: '(.*?)'/g)].map(([, each]) => each)).toEqual([url, url, url])
   })
 
   it('opens the API if API_KEYS is not set, supports a file of keys, and allows the host name producer by default', () => {

@@ -83,11 +83,11 @@ export async function ensureQueue(channel: Channel, queue: string, mode: Rabbitm
     if (mode === 'declare') await channel.assertQueue(queue, { durable: true })
     else await channel.checkQueue(queue)
   } catch (error) {
-    throw explained(queue, error)
+    throw explained(queue, error, mode)
   }
 }
 
-function explained(queue: string, error: unknown): unknown {
+function explained(queue: string, error: unknown, mode: RabbitmqConfig['topology']): unknown {
   const { data } = channelError.safeParse(error)
   if (data?.code === PRECONDITION_FAILED) {
     return new Misconfigured(
@@ -97,8 +97,11 @@ function explained(queue: string, error: unknown): unknown {
   }
   if (data?.code === ACCESS_REFUSED) {
     return new Misconfigured(
-      `this user may not declare queue ${queue}: ${data.message}. ` +
-        'Grant the permission, or set RABBITMQ_TOPOLOGY=check if another user declares the queues.',
+      mode === 'check'
+        ? `this user may not use queue ${queue}: ${data.message}. ` +
+            'Grant the permission, or restart the broker if its definitions have changed.'
+        : `this user may not declare queue ${queue}: ${data.message}. ` +
+            'Grant the permission, or set RABBITMQ_TOPOLOGY=check if another user declares the queues.',
     )
   }
   return error
