@@ -2,7 +2,7 @@
 // own Node. It is plain JavaScript without dependencies, so that Node 20 of the host can run it.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { delimiter, dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,6 +16,7 @@ const MARK = join(MODULES, '.installed-package-lock-sha256')
 const TURN = join(ROOT, '.local', 'install.pid')
 const NODE_MAJOR_MIN = 24
 const TURN_WITHIN_MS = 600_000
+const WRITTEN_WITHIN_MS = 2_000
 const EXIT_SOFTWARE = 70
 const EXIT_CANNOT_CREATE = 73
 const EXIT_UNAVAILABLE = 69
@@ -123,14 +124,26 @@ async function takeTurn() {
       process.once('exit', () => readOr(TURN, '') === String(process.pid) && rmSync(TURN, { force: true }))
       return () => rmSync(TURN, { force: true })
     } catch (error) {
-      if (error.code !== 'EEXIST') throw error
+      if (error.code !== 'EEXIST') {
+        // On a full disk the file exists, but is empty.
+        rmSync(TURN, { force: true })
+        throw error
+      }
     }
     const holder = readOr(TURN, '')
-    if (holder !== '' && !exists(Number(holder))) removeStaleTurn(holder)
+    // In a container, a killed process can have had our own pid.
+    if (holder === String(process.pid) || (holder === '' ? isOld(TURN) : !exists(Number(holder))))
+      removeStaleTurn(holder)
     if (performance.now() > endsAt) throw new Error(`process ${holder} has been installing for too long; see ${TURN}`)
     if (!logged) print(`… waiting for process ${holder}, which is installing the dependencies`)
     await sleep(300)
   }
+}
+
+/** True for a file that was created, but not written: its process was killed in between. */
+function isOld(path) {
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found !== undefined && Date.now() - found.mtimeMs > WRITTEN_WITHIN_MS
 }
 
 /** Moves the file away before it checks it again, because another process may have taken the lock after the first check. */

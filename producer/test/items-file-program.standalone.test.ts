@@ -1,10 +1,11 @@
 // The programs `import` and `export` against an API with faults: retries, exit codes, and the files that remain.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually, runToEnd } from 'testkit'
 import { z } from 'zod'
@@ -173,6 +174,16 @@ describe('an import', () => {
     expect(seen.filter((each) => each.key === key)).toHaveLength(2)
   })
 
+  it('writes rejected rows with a delimiter that an import of this file finds', async () => {
+    const rows = 'sku|name|label|price|quantity\nA|a|x|no number|1\n'
+    await run('import', [file(`sep=|\n${rows}`)])
+    const rejected = readFileSync(join(folder, 'items.rejected.csv'), 'utf8')
+    expect(rejected).toMatch(/^sep=\|\nsku\|name/)
+    seen = []
+    expect(await run('import', [file(rejected.replace('no number', '1'), 'corrected.csv')])).toMatchObject({ code: 0 })
+    expect(seen.map(({ sku }) => sku)).toEqual(['A'])
+  })
+
   it('sends nothing in a dry run, and reads the standard input', async () => {
     const child = spawn(
       process.execPath,
@@ -315,6 +326,38 @@ describe('an export', () => {
     child.kill('SIGINT')
     expect(await once(child, 'close')).toEqual([130, null])
     expect(readdirSync(folder)).toEqual([])
+  })
+
+  it('names a full disk and exits with 73, whether it writes a file or the standard output', async () => {
+    reply = page
+    // Each write to /dev/full fails as on a full disk.
+    const child = spawn('sh', ['-c', 'exec "$0" "$1" >/dev/full', process.execPath, program('export')], {
+      cwd: folder,
+      env: environment(),
+    })
+    const [err, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')])
+    expect([code, err]).toEqual([73, expect.stringMatching(/cannot be written: .*ENOSPC/)])
+    // A limit on the size of a file has the same effect, on any machine.
+    const limited = spawn(
+      'sh',
+      ['-c', 'trap "" XFSZ; ulimit -f 0; exec "$0" "$1" --output all.csv', process.execPath, program('export')],
+      {
+        cwd: folder,
+        env: environment(),
+      },
+    )
+    const [why, [ended]] = await Promise.all([text(limited.stderr), once(limited, 'exit')])
+    expect([ended, why]).toEqual([73, expect.stringMatching(/^✗ EFBIG: file too large[^\n]*\n$/)])
+    expect(readdirSync(folder)).toEqual([])
+  })
+
+  it('does not replace a directory, and reports that before it reads the items', async () => {
+    mkdirSync(join(folder, 'all'))
+    expect(await run('export', ['--output', 'all', '--overwrite'])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('is a directory'),
+    })
+    expect(seen).toEqual([])
   })
 
   it('exits with 130 when its output is closed', async () => {

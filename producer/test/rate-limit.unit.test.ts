@@ -114,6 +114,17 @@ describe('the rate limit', () => {
     },
   )
 
+  it.each([
+    ['203.0.113.1', ['203.0.113.1:4000', '203.0.113.1', '203.0.113.1:4001']],
+    ['2001:db8::1', ['[2001:db8::1]:4000', '2001:db8::1', '[2001:db8::1]']],
+  ])('counts by %s without the port that a proxy wrote, and logs it so', async (address, written) => {
+    const { app, lines } = limited({ TRUST_PROXY: '1' })
+    const seen = []
+    for (const each of written) seen.push(...(await statuses(app, 1, { 'X-Forwarded-For': each })))
+    expect(seen).toEqual([200, 200, 429])
+    expect(lines.map((line) => line.fields)).toEqual(written.map(() => expect.objectContaining({ address })))
+  })
+
   it('counts the addresses of one /56 IPv6 network as one client', async () => {
     const { app } = limited({ TRUST_PROXY: '1' })
     const seen = []

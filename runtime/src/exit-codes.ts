@@ -7,6 +7,8 @@ export const EXIT = {
   UNCLEAN: 1,
   /** An unexpected error of a service, which is a bug. */
   SOFTWARE: 70,
+  /** The standard output cannot be written, for example because the disk is full. */
+  CANNOT_WRITE: 73,
   /** Wrong configuration: environment, broker topology, or a port that is in use. A restart does not help. */
   CONFIG: 78,
 } as const

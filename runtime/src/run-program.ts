@@ -20,14 +20,14 @@ export interface Program<S extends Sections> {
   out(text: string): Promise<void>
   /** Writes a line to standard error. */
   err(line: string): void
-  /** Aborts on the first Ctrl-C or SIGTERM, and when the reader of the output has closed it. A further signal ends the process. */
+  /** Aborts on the first Ctrl-C or SIGTERM, and when the standard output is closed or cannot be written. A further signal ends the process. */
   readonly stopping: AbortSignal
 }
 
 /**
  * Runs `main` and exits with the code that it resolves with.
- * Other exit codes: 1 `main` threw, the message is on standard error · 78 the configuration is wrong, every variable is
- * named.
+ * Other exit codes: 1 `main` threw, the message is on standard error · 73 the standard output cannot be written · 78 the
+ * configuration is wrong, every variable is named.
  */
 export async function runProgram<S extends Sections>(
   sections: S,
@@ -39,11 +39,15 @@ export async function runProgram<S extends Sections>(
     limitYoungGeneration({ totalBytes: MEMORY_BYTES })
     const stop = new AbortController()
     stopOnSignals(stop)
-    // The reader has closed the pipe, as `… | head` does.
-    process.stdout.on('error', () => stop.abort())
+    let unwritable: NodeJS.ErrnoException | undefined
+    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+      // EPIPE: the reader has closed the pipe, as `… | head` does.
+      if (error.code !== 'EPIPE') unwritable = error
+      stop.abort()
+    })
     const terminal = process.stderr.isTTY ? process.stderr : undefined
     const args = process.argv.slice(2)
-    process.exitCode = await main({
+    const code = await main({
       config,
       args,
       input: () => process.stdin,
@@ -52,6 +56,8 @@ export async function runProgram<S extends Sections>(
       err,
       stopping: stop.signal,
     })
+    if (unwritable !== undefined) err(`✗ the standard output cannot be written: ${unwritable.message}`)
+    process.exitCode = unwritable === undefined ? code : EXIT.CANNOT_WRITE
   } catch (error) {
     if (error instanceof InvalidEnvironment) for (const problem of error.problems) err(`configuration: ${problem}`)
     else err(error instanceof Error ? error.message : String(error))

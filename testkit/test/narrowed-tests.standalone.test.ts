@@ -18,7 +18,9 @@ it('finds the tests that match the words', async () => {
 it('has each test file in exactly one project', async () => {
   const { projects } = jestConfig.parse(await import(join(ROOT, 'jest.config.js'))).default
   const listed = await Promise.all(projects.map(({ displayName }) => listedTests([displayName], [])))
-  const files = (await run('git', ['-C', ROOT, 'ls-files', '*.test.ts'])).trim().split('\n')
+  const files = (await run('git', ['-C', ROOT, 'ls-files', '--cached', '--others', '--exclude-standard', '*.test.ts']))
+    .trim()
+    .split('\n')
   expect(listed.flat().toSorted()).toEqual(files.map((file) => join(ROOT, file)).toSorted())
 })
 

@@ -22,6 +22,7 @@ afterAll(() => rmSync(directory, { recursive: true }))
 describe('the mode', () => {
   it('is external when both hosts are set, and undefined when only one is set', () => {
     expect(modeByEnvironment(HOSTS)).toBe('external')
+    expect(modeByEnvironment({ RABBITMQ_HOST: 'rabbit', MYSQL_HOST_FILE: '/run/mysql-host' })).toBe('external')
     expect(modeByEnvironment({ RABBITMQ_HOST: 'rabbit' })).toBeUndefined()
     expect(modeByEnvironment({ ...HOSTS, MYSQL_HOST: '' })).toBeUndefined()
   })
@@ -44,9 +45,16 @@ describe('the mode', () => {
 })
 
 describe('external servers', () => {
+  it('take a password from a file, as the services do', async () => {
+    const RABBITMQ_PASSWORD_FILE = '/no/such/file'
+    await expect(externalServers({ ...HOSTS, RABBITMQ_PASSWORD_FILE })).rejects.toThrow(
+      'RABBITMQ_PASSWORD_FILE: cannot read /no/such/file',
+    )
+  })
+
   it('are rejected with the name of a wrong variable', async () => {
     await expect(externalServers({ ...HOSTS, MYSQL_PORT: '33o6' })).rejects.toThrow(
-      /must be a whole number[\s\S]*MYSQL_PORT/,
+      'MYSQL_PORT: must be a whole number',
     )
   })
 })

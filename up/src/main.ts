@@ -34,9 +34,20 @@ const commands: Record<string, () => Promise<Command>> = {
   servers: async () => (await import('./commands/servers.ts')).servers,
 }
 
+/** Without one of these options a command does something else. npm keeps an option that is not after `--`, and sets this variable. */
+const KEPT_BY_NPM = ['dry-run', 'detach', 'volumes'].map((option) => ({
+  option: `--${option}`,
+  variable: `npm_config_${option.replace('-', '_')}`,
+}))
+
 const [name = '', ...args] = process.argv.slice(2)
 const command = Object.hasOwn(commands, name) ? commands[name] : undefined
-if (command === undefined) {
+const kept = KEPT_BY_NPM.find(({ option, variable }) => process.env[variable] === 'true' && !args.includes(option))
+if (kept !== undefined) {
+  const corrected = `npm run ${name} -- ${[...args, kept.option].join(' ')}`
+  process.stderr.write(`✗ npm has not passed ${kept.option} on. Write the options after --: ${corrected}\n`)
+  process.exitCode = EXIT_USAGE
+} else if (command === undefined) {
   process.stderr.write(`usage: node up/bootstrap.mjs <${Object.keys(commands).join('|')}> [arguments]\n`)
   process.exitCode = EXIT_USAGE
 } else {

@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -109,4 +110,20 @@ it('excludes this machine and HTTP_HOST from the proxies of the environment', ()
   })
   const hosts = 'inside.example,127.0.0.1,localhost,::1,[::1],10.0.0.7'
   expect(stdout).toBe(`main status ${hosts} ${hosts}\n`)
+})
+
+it('installs when a killed process has left the lock empty, or with the pid that this process has now', () => {
+  write('.local/install.pid', '')
+  utimesSync(at('.local', 'install.pid'), 0, 0)
+  expect(run(['check']).installed).toBe(true)
+  rmSync(at('npm-was-called'))
+  // The shell writes its own pid, and node gets the same pid.
+  const script = 'printf %s "$$" > "$1/.local/install.pid"; exec "$2" "$1/up/bootstrap.mjs" check'
+  const PATH = `${at('bin')}:${dirname(process.execPath)}:/usr/bin:/bin`
+  spawnSync('sh', ['-c', script, 'sh', clone, process.execPath], {
+    env: { PATH },
+    encoding: 'utf8',
+    timeout: 10_000,
+  })
+  expect(existsSync(at('npm-was-called'))).toBe(true)
 })

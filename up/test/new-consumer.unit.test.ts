@@ -25,6 +25,12 @@ describe('npm run new', () => {
       'the contract would be called listedItem, a word that messaging/src/contracts.ts uses already',
     ],
     ['service', 'consumer_nine', 'the contract would be called service, a word that'],
+    ['return', 'consumer_nine', '"return" is no name for a queue: return is a word of TypeScript'],
+    [
+      'lines',
+      'consumer_nine',
+      'the contract would be called lines, a word that the new handler or its test uses already',
+    ],
   ])('rejects the queue %s with the consumer %s', (queue, consumer, why) => {
     expect(() => newConsumer(ROOT, queue, consumer)).toThrow(why)
   })

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { requestIdIn, type Service } from '@ims/messaging'
 import { clientOf } from './authorisation.ts'
+import { clientAddress } from './client-address.ts'
 import { type Refusal, refusalLogged } from './problem.ts'
 import { pathOf, type Step } from './step.ts'
 import { endRequestSpan, startRequestSpan } from './trace-request.ts'
@@ -34,7 +35,7 @@ export function accessLog(
     request.url = normalised(request.url ?? '/')
     const path = pathOf(request)
     const route = known.has(path) ? path : (open.find(({ start }) => path.startsWith(start))?.route ?? 'unmatched')
-    const address = addressOf(request)
+    const address = clientAddress(request)
     const method = KNOWN_METHODS.has(request.method ?? '') ? (request.method ?? '') : 'other'
     const span = startRequestSpan(request, method, route, requestId)
     response.on('close', () => {
@@ -54,10 +55,6 @@ export function accessLog(
     return true
   }
 }
-
-/** The client's address. Express determines it by TRUST_PROXY. Call this before the socket closes, because a closed socket has no address. */
-const addressOf = (request: IncomingMessage & { readonly ip?: string }): string | undefined =>
-  request.ip ?? request.socket.remoteAddress
 
 const UNRESERVED = /%(2d|2e|3\d|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])/gi
 

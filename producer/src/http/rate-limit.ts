@@ -2,6 +2,7 @@
 import type { RequestHandler } from 'express'
 import { type IncrementResponse, ipKeyGenerator, rateLimit, type Store } from 'express-rate-limit'
 import { clientOf } from './authorisation.ts'
+import { clientAddress } from './client-address.ts'
 import { Problem, sendProblem } from './problem.ts'
 
 const MINUTE_MS = 60_000
@@ -67,7 +68,7 @@ export function limitRate(perMinute: number): RequestHandler {
     // A request without a valid key counts for its address. A /56 IPv6 network counts as one address, because it usually belongs to one customer.
     keyGenerator: (request, response) => {
       const client = clientOf(response)
-      return client === undefined ? `address ${ipKeyGenerator(request.ip ?? '')}` : `key ${client.name}`
+      return client === undefined ? `address ${ipKeyGenerator(clientAddress(request) ?? '')}` : `key ${client.name}`
     },
     handler: (_, response) => {
       const detail = `More than ${perMinute} requests in a minute: the header Retry-After says when to retry.`

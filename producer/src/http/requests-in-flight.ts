@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Shares } from '@ims/runtime'
 import { clientOf } from './authorisation.ts'
+import { clientAddress } from './client-address.ts'
 import type { Limits } from './limits.ts'
 import { Problem, sendProblem } from './problem.ts'
 import type { Step } from './step.ts'
@@ -38,10 +39,10 @@ export function limitWaits({ waitsMax, waitsMaxEach }: Limits): TakeWait {
   }
 }
 
-/** Express sets `ip` and respects trusted proxies. With trusted proxies, every request passes through Express. */
-const nameOf = (request: IncomingMessage & { readonly ip?: string | undefined }, response: ServerResponse): string => {
+/** With trusted proxies, every request passes through Express. */
+const nameOf = (request: IncomingMessage, response: ServerResponse): string => {
   const client = clientOf(response)
-  return client === undefined ? `address ${request.ip ?? request.socket.remoteAddress}` : `key ${client.name}`
+  return client === undefined ? `address ${clientAddress(request)}` : `key ${client.name}`
 }
 
 function overLimit(): Problem {

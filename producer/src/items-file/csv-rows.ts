@@ -8,7 +8,7 @@ import { unguarded } from './formula.ts'
 import { COLUMNS, ROW_MAX_BYTES, type Row, type RowReader } from './row.ts'
 import { afterwards } from './text-of.ts'
 
-const DELIMITERS = [',', ';', '\t'] as const
+export const DELIMITERS = [',', ';', '\t'] as const
 /** The parser gets pieces of this size, so that a row without an end is detected early. */
 const PIECE_BYTES = 16_384
 const DECIMAL_COMMA = /^\s*\d+,\d+\s*$/

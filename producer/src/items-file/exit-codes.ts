@@ -28,3 +28,11 @@ export class Stopped extends Error {
     this.code = code
   }
 }
+
+/** The reason to end after `error`. A failed operation on a file is reported without a stack trace. */
+export function stoppedBy(error: unknown): Stopped {
+  if (error instanceof Stopped) return error
+  const isFile = error instanceof Error && 'syscall' in error
+  const message = error instanceof Error ? ((isFile ? undefined : error.stack) ?? error.message) : String(error)
+  return new Stopped(isFile ? CODE.cannotWrite : CODE.software, message)
+}

@@ -5,7 +5,7 @@ import { stringify } from 'csv-stringify/sync'
 import { z } from 'zod'
 import { openApi } from './api-client.ts'
 import type { ExportRequest, Format } from './arguments.ts'
-import { CODE, Stopped } from './exit-codes.ts'
+import { CODE, Stopped, stoppedBy } from './exit-codes.ts'
 import { type Asking, finalAnswer, jsonIn } from './final-answer.ts'
 import { guarded } from './formula.ts'
 import { Patience } from './patience.ts'
@@ -44,7 +44,7 @@ export async function exportItems(
     if (output === undefined) await work(out)
     else await writeWhole(output, isOverwriting, work)
   } catch (error) {
-    if (!stopping.aborted) throw error
+    if (!stopping.aborted) throw stoppedBy(error)
     err(output === undefined ? 'interrupted: the output is not complete' : 'interrupted: nothing was written')
     return CODE.interrupted
   } finally {

@@ -3,7 +3,7 @@ import type { Program, Sections } from '@ims/runtime'
 import { openApi } from './api-client.ts'
 import type { ImportRequest } from './arguments.ts'
 import { csvRows } from './csv-rows.ts'
-import { CODE, Stopped } from './exit-codes.ts'
+import { CODE, Stopped, stoppedBy } from './exit-codes.ts'
 import { jsonRows } from './json-rows.ts'
 import { ndjsonRows } from './ndjson-rows.ts'
 import { Patience } from './patience.ts'
@@ -70,13 +70,6 @@ function readerOf(
 ): Promise<RowReader> | RowReader {
   if (format === 'csv') return csvRows(chunks, err)
   return format === 'json' ? jsonRows(chunks) : ndjsonRows(chunks)
-}
-
-function stoppedBy(error: unknown): Stopped {
-  if (error instanceof Stopped) return error
-  const isFile = error instanceof Error && 'syscall' in error
-  const message = error instanceof Error ? ((isFile ? undefined : error.stack) ?? error.message) : String(error)
-  return new Stopped(isFile ? CODE.cannotWrite : CODE.software, message)
 }
 
 function codeOf({ counts: { rejected, unknown } }: Tally): number {

@@ -2,7 +2,7 @@
 import { access, constants, type FileHandle, open } from 'node:fs/promises'
 import { dirname, extname } from 'node:path'
 import { stringify } from 'csv-stringify/sync'
-import { REJECTION_COLUMNS } from './csv-rows.ts'
+import { DELIMITERS, REJECTION_COLUMNS } from './csv-rows.ts'
 import { CODE, Stopped } from './exit-codes.ts'
 import { guarded } from './formula.ts'
 import type { Row, RowReader } from './row.ts'
@@ -54,7 +54,9 @@ export async function openRejectedFile(
     path = wanted
     if (wanted !== '-') ({ file, path } = await created(wanted))
     const heading = lineOf([...kept.map((at) => header[at] ?? ''), ...REJECTION_COLUMNS])
-    await write((hasMark ? BYTE_ORDER_MARK : '') + heading)
+    // Another delimiter is not found in the header line when the file is imported again.
+    const declared = DELIMITERS.some((each) => each === delimiter) ? '' : `sep=${delimiter}\n`
+    await write((hasMark ? BYTE_ORDER_MARK : '') + declared + heading)
   }
   return {
     add: (row, reason) => {

@@ -1,6 +1,6 @@
 // Writes a file completely or not at all. The file has a temporary name until all data is on the disk.
 import { randomUUID } from 'node:crypto'
-import { access, type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { CODE, Stopped } from './exit-codes.ts'
 
@@ -23,17 +23,15 @@ export async function writeWhole(
     await mustBeFree()
     await rename(temporary, path)
   } catch (error) {
-    await file.close()
+    await file.close().catch(() => {})
     await rm(temporary, { force: true })
     throw error
   }
 
   async function mustBeFree(): Promise<void> {
-    const exists = await access(path).then(
-      () => true,
-      () => false,
-    )
-    if (exists && !isOverwriting) throw new Stopped(CODE.usage, `${path} exists: --overwrite replaces it`)
+    const found = await stat(path).catch(() => undefined)
+    if (found?.isDirectory()) throw new Stopped(CODE.usage, `${path} is a directory`)
+    if (found !== undefined && !isOverwriting) throw new Stopped(CODE.usage, `${path} exists: --overwrite replaces it`)
   }
 }
 

@@ -24,12 +24,7 @@ const environmentSchema = z.object({
 
 /** The servers that the environment names. Rejects with ServersUnavailable when a variable is wrong or a server does not respond. */
 export async function externalServers(environment: NodeJS.ProcessEnv): Promise<Servers> {
-  const parsed = environmentSchema.safeParse(environment)
-  if (!parsed.success)
-    throw new ServersUnavailable(
-      `the variables of the external servers are not valid:\n${z.prettifyError(parsed.error)}`,
-    )
-  const given = parsed.data
+  const given = await variablesIn(environment)
   const [rabbitmq, mysql] = await Promise.all([
     // Over TLS the version may not be visible without a client certificate. The services check whether the server is RabbitMQ.
     answering(
@@ -65,6 +60,17 @@ export async function externalServers(environment: NodeJS.ProcessEnv): Promise<S
     },
     processes: [],
     close: async () => {},
+  }
+}
+
+/** The variables, or the content of the files that NAME_FILE names, as the services read them. */
+async function variablesIn(environment: NodeJS.ProcessEnv): Promise<z.output<typeof environmentSchema>> {
+  const { InvalidEnvironment, parseEnvironment } = await import('@ims/runtime')
+  try {
+    return parseEnvironment({ servers: environmentSchema }, environment).servers
+  } catch (error) {
+    if (!(error instanceof InvalidEnvironment)) throw error
+    throw new ServersUnavailable(`the variables of the external servers are not valid:\n${error.problems.join('\n')}`)
   }
 }
 

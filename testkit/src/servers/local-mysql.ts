@@ -107,7 +107,15 @@ export class LocalMysql implements Mysql {
   }
 
   async sql(statements: string): Promise<string> {
-    const args = ['--no-defaults', `--socket=${this.#socket()}`, '--user=root', '--batch', '--skip-column-names']
+    // Without --host the client would use MYSQL_HOST, and connect to that server instead.
+    const args = [
+      '--no-defaults',
+      '--host=localhost',
+      `--socket=${this.#socket()}`,
+      '--user=root',
+      '--batch',
+      '--skip-column-names',
+    ]
     const env = { ...process.env, MYSQL_PWD: this.password }
     return await run(foundPrograms().mysqlClient, args, { env, input: statements })
   }

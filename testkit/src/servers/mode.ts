@@ -14,7 +14,7 @@ export function modeByEnvironment(environment: NodeJS.ProcessEnv): Mode | undefi
     }
     return mode
   }
-  const isGiven = [environment.RABBITMQ_HOST, environment.MYSQL_HOST].every((host) => (host ?? '') !== '')
+  const isGiven = ['RABBITMQ_HOST', 'MYSQL_HOST'].every((name) => environment[name] || environment[`${name}_FILE`])
   return isGiven ? 'external' : undefined
 }
 

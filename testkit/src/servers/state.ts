@@ -1,10 +1,13 @@
 // The file servers.json. With it, any process of the same user can find, control and restart the servers of a directory.
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { portNumber as port } from '@ims/runtime/variables'
 import { z } from 'zod'
 import { processIdentity } from '../processes/process-identity.ts'
 import { ServersUnavailable } from './servers.ts'
+
+/** The mode of a directory like /tmp. */
+const STICKY = 0o1000
 
 const localState = z.object({
   mode: z.literal('local'),
@@ -95,7 +98,10 @@ export function writeState(directory: string, value: State): void {
 
 /** Creates the directory, or changes its mode, so that other users cannot enter it. */
 export function makePrivate(directory: string): void {
-  mkdirSync(directory, { recursive: true })
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  // mkdir does not change the mode of an existing directory, and applies the umask.
+  if ((statSync(directory).mode & STICKY) !== 0)
+    throw new ServersUnavailable(`${directory} is shared by all users: choose a directory in it`)
   chmodSync(directory, 0o700)
 }
 

@@ -16,6 +16,13 @@ const CONSUMER = /^consumer_[a-z0-9]+$/
 /** MySQL allows 32 characters for a user name. */
 const NAME_MAX = 32
 
+/** Words that cannot be the name of a constant in a module. Biome accepts some of them without an error. */
+const RESERVED = new Set(
+  `arguments await break case catch class const continue debugger default delete do else enum eval export extends false finally
+  for function if implements import in instanceof interface let new null package private protected public return static super
+  switch this throw true try typeof undefined var void while with yield`.split(/\s+/),
+)
+
 const MANIFESTS = 'kubernetes/manifest'
 const SCALING = 'kubernetes/overlays/keda/component'
 const CONTRACTS = 'messaging/src/contracts.ts'
@@ -86,6 +93,13 @@ function refuseBadNames(root: string, queue: string, consumer: string): void {
   if (queue in queues) throw new NotPossible(`the queue ${queue} exists already`)
   if (services.some(({ name }) => name === consumer)) throw new NotPossible(`the service ${consumer} exists already`)
   const { contract } = namesFor(queue, consumer)
+  if (RESERVED.has(contract))
+    throw new NotPossible(`"${queue}" is no name for a queue: ${contract} is a word of TypeScript`)
+  const unlike = namesFor('any_other_queue', consumer)
+  if (new RegExp(`\\b${contract}\\b`).test(testText(unlike) + handlerText(unlike)))
+    throw new NotPossible(
+      `the contract would be called ${contract}, a word that the new handler or its test uses already`,
+    )
   for (const file of [CONTRACTS, 'messaging/src/index.ts', `${MODEL.service}/src/main.ts`])
     if (new RegExp(`\\b${contract}\\b`).test(readFileSync(join(root, file), 'utf8')))
       throw new NotPossible(`the contract would be called ${contract}, a word that ${file} uses already`)

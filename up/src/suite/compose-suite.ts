@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isLoopback } from '@ims/runtime'
+import { isAlive } from 'testkit/processes/process-identity'
 import { start } from 'testkit/processes/start'
 import { run, succeeds } from 'testkit/servers/command'
 import { dockerAnswers, modeByEnvironment } from 'testkit/servers/mode'
@@ -11,6 +12,7 @@ import { z } from 'zod'
 import { callsToTry } from './banner.ts'
 import { StepFailed } from './progress.ts'
 import { readSettings } from './settings.ts'
+import { readState } from './state.ts'
 import { STATUS_EXIT } from './status-report.ts'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
@@ -24,9 +26,17 @@ const ENDS_BY_ITSELF = ['accounts', 'migrate']
 export async function suiteMode(environment: NodeJS.ProcessEnv, directory: string): Promise<Mode> {
   const forced = modeByEnvironment(environment)
   if (forced !== undefined) return forced
+  // A suite on external servers has no data here, and another terminal may not have its variables.
+  if (runsAsProcesses(directory)) return 'local'
   if (existsSync(join(directory, 'servers', 'servers.json'))) return 'local'
   const hasCompose = (await dockerAnswers()) && (await succeeds('docker', ['compose', 'version'], ASKED_WITHIN_MS))
   return hasCompose ? 'docker' : 'local'
+}
+
+function runsAsProcesses(directory: string): boolean {
+  const state = readState(directory)
+  const processes = [state?.supervisor, ...(state?.services ?? []).map(({ process }) => process)]
+  return processes.some((each) => each != null && isAlive(each))
 }
 
 /** Starts `docker compose ARGS` on the terminal, in its own process group. Ctrl-C reaches only this process, which stops everything in order. */

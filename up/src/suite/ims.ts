@@ -95,7 +95,13 @@ async function startOurServers(
     // The mode is never Docker here: with a Docker engine, the whole suite runs in containers (compose-suite.ts).
     const servers = await startServers({ directory, mode: modeByEnvironment(environment) ?? 'local', onProgress })
     if (servers.mode !== 'local') return servers
-    return { ...servers, accountOf: await prepareAccounts(directory, servers) }
+    try {
+      return { ...servers, accountOf: await prepareAccounts(directory, servers) }
+    } catch (error) {
+      // The caller does not know these servers yet, so nobody else would stop them.
+      await servers.close({ deleteData: false })
+      throw error
+    }
   } catch (error) {
     if (error instanceof ServersUnavailable) throw new StepFailed(error.message, '', { cause: error })
     throw error

@@ -1,9 +1,10 @@
 // The state file. It names the processes of the supervisor and their states, for `down`, `status` and a later `up`.
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { portNumber as port } from '@ims/runtime/variables'
 import { processIdentity } from 'testkit/processes/process-identity'
 import { isCopy } from 'testkit/servers/place'
+import { makePrivate } from 'testkit/servers/state'
 import { z } from 'zod'
 
 export const rabbitmqAddress = z.object({
@@ -51,9 +52,7 @@ export type SuiteState = z.infer<typeof suiteState>
 
 /** Creates the directory of the suite. Only the owner can enter it, because it contains passwords and data. */
 export function makePrivateDirectory(directory: string): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
-  // mkdir does not change the mode of an existing directory, and applies the umask.
-  chmodSync(directory, 0o700)
+  makePrivate(directory)
 }
 
 /** The content of the file. Undefined when the file is missing, damaged, or a copy. */
