@@ -101,6 +101,14 @@ describe('makeAccounts', () => {
     )
   })
 
+  it('makes only the operator an administrator of RabbitMQ', () => {
+    const { users } = definitions.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
+    expect(users.filter(({ tags }) => tags.length > 0).map(({ name, tags }) => [name, tags])).toEqual([
+      ['operator', ['administrator']],
+      ['monitoring', ['monitoring']],
+    ])
+  })
+
   it('lets consumers read only their queues, and the producer read only dead letters and declare only their lock queues', () => {
     const { permissions } = definitions.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
     expect(
@@ -115,6 +123,20 @@ describe('makeAccounts', () => {
         others.length === 0 ? `^${first}$` : `^(${[first, ...others].join('|')})$`,
       ]),
       ['producer', `^(${Object.keys(suiteQueues).join('|')})\\.dead-letter$`],
+      ['operator', '.*'],
+      ['monitoring', '^$'],
+    ])
+  })
+
+  it('lets consumers write only to the default exchange and their own dead letters, and the producer only to its queues', () => {
+    const { permissions } = definitions.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
+    const among = (names: readonly string[]) => `^(${names.map((name) => name.replaceAll('.', '\\.')).join('|')})$`
+    expect(permissions.map(({ user, write }) => [user, write])).toEqual([
+      ...consumers.map(({ name, consumes }) => [
+        name,
+        among(['amq.default', ...consumes.map((queue) => `${queue}.dead-letter`)]),
+      ]),
+      ['producer', among(['amq.default', ...Object.keys(suiteQueues)])],
       ['operator', '.*'],
       ['monitoring', '^$'],
     ])
@@ -149,6 +171,36 @@ it('sets a dead-letter target for commands but not for queries, because an expir
   for (const [queue, kind] of Object.entries(suiteQueues)) {
     const target = `${queue}.dead-letter`
     expect(targetsOf(queue)).toEqual(kind === 'command' ? [target, target] : [undefined])
+  }
+})
+
+it('limits the deliveries of a command on a quorum queue, and loses no message on the way to its dead letters', () => {
+  const broker = z.object({
+    policies: z.array(
+      z.object({
+        pattern: z.string(),
+        'apply-to': z.enum(['queues', 'quorum_queues']),
+        priority: z.int(),
+        definition: z.record(z.string(), z.unknown()),
+      }),
+    ),
+  })
+  const { policies } = broker.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
+  // Of the policies that match a queue, RabbitMQ applies only the one with the highest priority.
+  const appliedTo = (queue: string, types: readonly string[]) =>
+    policies
+      .filter(({ pattern, 'apply-to': type }) => new RegExp(pattern).test(queue) && types.includes(type))
+      .sort((a, b) => b.priority - a.priority)[0]?.definition
+  for (const [queue] of Object.entries(suiteQueues).filter(([, kind]) => kind === 'command')) {
+    const target = { 'dead-letter-exchange': '', 'dead-letter-routing-key': `${queue}.dead-letter` }
+    // RabbitMQ dead-letters at least once only if the queue also rejects messages when it is full.
+    expect(appliedTo(queue, ['queues', 'quorum_queues'])).toEqual({
+      ...target,
+      'dead-letter-strategy': 'at-least-once',
+      overflow: 'reject-publish',
+      'delivery-limit': 20,
+    })
+    expect(appliedTo(queue, ['queues'])).toEqual(target)
   }
 })
 

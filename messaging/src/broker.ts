@@ -159,7 +159,7 @@ class RabbitmqBroker implements Broker {
   readonly #addresses: ReplyAddresses
   readonly #replyChannel: Supervised<ConfirmChannel>
   readonly #subscriptions: Subscription[] = []
-  #consuming: Supervised<Connection> | undefined
+  readonly #consuming: Supervised<Connection>[] = []
   #nodeLearned: Promise<void> | undefined
 
   constructor(config: RabbitmqConfig, service: Service, { publishes = [] }: BrokerRole) {
@@ -203,12 +203,14 @@ class RabbitmqBroker implements Broker {
     config: ConsumerConfig,
     dependency: Dependency = async () => undefined,
   ): Promise<Subscription> {
-    this.#consuming ??= superviseConnection(this.#config, 'consuming', this.#service)
+    // Its own connection, because reading from a connection pauses while too many bytes of one queue are in flight.
+    const connection = superviseConnection(this.#config, 'consuming', this.#service)
+    this.#consuming.push(connection)
     this.publisher.ownQueues([deadLetterQueue(contract.queue)])
     const consumer = new Consumer({
       contract,
       handler,
-      connection: this.#consuming,
+      connection,
       publisher: this.publisher,
       replies: this.#replies,
       refusals: this.#queries,
@@ -258,6 +260,6 @@ class RabbitmqBroker implements Broker {
     await Promise.all(this.#subscriptions.map((subscription) => subscription.close()))
     await Promise.all([this.publisher.close(), this.#replies.close()])
     await Promise.all([this.#channel.close(), this.#replyChannel.close()])
-    await Promise.all([this.#publishing.close(), this.#replying.close(), this.#consuming?.close()])
+    await Promise.all([this.#publishing, this.#replying, ...this.#consuming].map((connection) => connection.close()))
   }
 }

@@ -5,10 +5,11 @@ import { type Channel, connect } from 'amqplib'
 import { eventually, startTcpProxy, type TcpProxy } from 'testkit'
 import { z } from 'zod'
 import { type Broker, openBroker, waitForConsumers } from '../src/broker.ts'
-import type { RabbitmqConfig } from '../src/config.ts'
+import { consumerEnvironment, type RabbitmqConfig } from '../src/config.ts'
 import { command, deadLetterQueue } from '../src/contract.ts'
 import { healthcheck, orderProcessing } from '../src/contracts.ts'
 import { Misconfigured } from '../src/errors.ts'
+import type { Delivery } from '../src/handler.ts'
 import { quietService } from '../src/testing.ts'
 import { rabbitmqOfFile } from './rabbitmq.ts'
 
@@ -104,6 +105,25 @@ it('leaves no dead letters of expired queries, although the broker dead-letters 
   await eventually(async () => expect(await waiting({ queue: deadLetterQueue(healthcheck.queue) })).toBe(1))
   await eventually(async () => expect(await waiting(orderProcessing)).toBe(0))
   expect(await waiting({ queue: deadLetterQueue(orderProcessing.queue) })).toBe(0)
+})
+
+it('consumes a queue while large messages of another one can be neither applied nor dead-lettered', async () => {
+  await channel.assertQueue(deadLetterQueue(deleted.queue), { maxLength: 1, overflow: 'reject-publish' })
+  await channel.assertQueue(deadLetterQueue(kept.queue))
+  const broker = await start()
+  const config = { ...consumerEnvironment.parse({ CONSUMER_RETRY_MOST_MS: '200' }), inFlightMaxBytes: 100_000 }
+  const stuck = await broker.consume(deleted, async () => [], config)
+  for (let n = 0; n < 30; n += 1) channel.sendToQueue(deleted.queue, Buffer.from(`{"bad":1}${' '.repeat(20_000)}`))
+  await eventually(() => expect(stuck.notReady()).toContain('dead-letter'))
+  const seen: number[] = []
+  const handler = async (deliveries: readonly Delivery<{ n: number }>[]) => {
+    seen.push(...deliveries.map(({ body }) => body.n))
+    return deliveries.map(() => ({ kind: 'applied' as const, result: 'ok', repeated: false }))
+  }
+  await broker.consume(kept, handler, config)
+  channel.sendToQueue(kept.queue, Buffer.from('{"n":1}'))
+  await eventually(() => expect(seen).toEqual([1]))
+  await channel.deleteQueue(deadLetterQueue(deleted.queue))
 })
 
 describe('waiting for consumers', () => {

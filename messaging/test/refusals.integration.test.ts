@@ -100,6 +100,20 @@ describe('a refused message', () => {
     await eventually(async () => expect(await deadLetters()).toBe(400)) // 10 at a time, at 2 s each, would take 80 s
   })
 
+  it.each([
+    ['many', { prefetch: 4 }, ''],
+    ['large', { inFlightMaxBytes: 100_000 }, 'x'.repeat(20_000)],
+  ])('is not dead-lettered while its sender receives each refusal (%s messages)', async (_, changes, more) => {
+    const producer = underTest.own(await openBroker(underTest.config, quietService, { publishes: [numbers] }))
+    await refusing(changes)
+    for (let n = 0; n < 10; n += 1) {
+      const { reply } = await producer.requester.command(numbers, { n, more }, { deadlineMs: 20_000 })
+      expect(reply).toMatchObject({ kind: 'refused', reason: 'odd' })
+    }
+    await consumer.close()
+    expect([await deadLetters(), await depth()]).toEqual([0, 0])
+  })
+
   it('is dead-lettered when its sender forges a reply address, to which the consumer never publishes', async () => {
     const service = countingService()
     await consumer.close()

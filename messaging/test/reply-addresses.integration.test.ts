@@ -48,6 +48,14 @@ describe('ReplyAddresses', () => {
     expect(performance.now() - since).toBeLessThan(10_000)
   })
 
+  it('checks a node again after a check without a response', async () => {
+    const scope = new OwnScope(clockOf({}))
+    for (let check = 1; check <= 2; check += 1) {
+      expect(await addresses.isSafe(onNode('reply@1'), scope)).toBe(false)
+      expect(sockets).toHaveLength(check)
+    }
+  })
+
   it('ends all pending checks when the scope of the caller is aborted, and starts no other one', async () => {
     const scope = new OwnScope(clockOf({}))
     const pending = Array.from({ length: 16 }, (_, n) => addresses.isSafe(onNode(`reply@${n}`), scope))
@@ -65,6 +73,19 @@ describe('ReplyAddresses', () => {
     scope.abort()
     await Promise.all(pending)
   })
+})
+
+it('reports a node as unknown for 10 s only, because it may join the cluster later', async () => {
+  let passedMs = 0
+  const clock = { ...clockOf({}), nowMs: () => performance.now() + passedMs }
+  const addresses = new ReplyAddresses(underTest.config, { ...quietService, clock })
+  const address = onNode('reply@1')
+  const isKnown = await addresses.isSafe(address, new OwnScope(clock))
+  // RabbitMQ 4.3 does not close the connection, so the node counts as known there.
+  expect(isKnown).toBe(!underTest.version.startsWith('3.'))
+  expect(addresses.maySendTo(address)).toBe(isKnown)
+  passedMs = 10_000
+  expect(addresses.maySendTo(address)).toBe(true)
 })
 
 it('opens no connection for a reply to the node that the consumer is connected to', async () => {

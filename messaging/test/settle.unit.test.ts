@@ -23,6 +23,15 @@ describe('reading a message', () => {
     expect(readMessage(createItem, received(`\ufeff${good}`), 1_000)).toMatchObject({ body: { sku: 'a' } })
   })
 
+  it('treats an empty message id as none, because messages of different bodies would otherwise share it', () => {
+    expect(readMessage(createItem, received(good, { messageId: '' }), 1_000)).toMatchObject({ messageId: undefined })
+  })
+
+  it('accepts a message of exactly the maximum size, and refuses a larger one', () => {
+    expect(readMessage(createItem, received(good), good.length)).toMatchObject({ body: { sku: 'a' } })
+    expect(readMessage(createItem, received(good), good.length - 1)).toMatchObject({ reason: 'too-large' })
+  })
+
   it('gives equal bodies the same fingerprint, and different bodies different ones', () => {
     const fingerprint = (text: string) => {
       const read = readMessage(createItem, received(text), 1_000)

@@ -1,7 +1,10 @@
 // GET /order_processing with our own consumer four: the whole list in pages, filtered, or one page of it.
-import { NoReply } from '@ims/messaging'
+import { once } from 'node:events'
+import { createServer, get } from 'node:http'
+import { type Broker, NoReply } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
+import { z } from 'zod'
 import { appUnderTest, failing } from './app-under-test.ts'
 import { ourConsumerFour, pagesInTurn, repliesWith, rowsOf, shown } from './consumer-four.ts'
 import { until } from './until.ts'
@@ -75,6 +78,67 @@ describe('GET /order_processing', () => {
     waiting[0]?.(new NoReply('late'))
     expect(await again).toBe(504)
   })
+
+  it('frees the memory of a page that arrives after one of its clients has disconnected', async () => {
+    const waiting: (() => void)[] = []
+    const large = rows.map((row) => ({ ...shown(row), name: 'x'.repeat(2_000) }))
+    const raw = Buffer.from(JSON.stringify(large))
+    const requester: Broker['requester'] = {
+      ...failing(new NoReply('')).requester,
+      request: async (query) => {
+        await new Promise<void>((resolve) => void waiting.push(resolve))
+        const headers = { 'x-next': 0, 'x-count': rows.length }
+        return { body: () => query.reply.parse(large), raw, headers }
+      },
+    }
+    // An eighth is for short lists. It is less than the page needs, so no further list is accepted while the page counts.
+    const { app, lines } = appUnderTest({ broker: { requester }, limits: { pagesMaxBytes: 200_000 } })
+    const path = '/order_processing?limit=50'
+    const list = () => request(app).get(path)
+    const first = list().then(({ status }) => status)
+    await until(() => waiting.length === 1)
+    // Both wait for the next page, because the one in flight may be older than their requests.
+    const server = createServer(app).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = z.object({ port: z.int() }).parse(server.address())
+    const leaving = get({ port, path, host: '127.0.0.1' }).on('error', () => {})
+    const staying = list().then(({ status }) => status)
+    await until(() => waiting.length === 2)
+    leaving.destroy()
+    await until(() => lines.some(({ message }) => message === 'request'))
+    for (const answer of waiting.splice(0)) answer()
+    expect(await Promise.all([first, staying])).toEqual([200, 200])
+    const again = list().then(({ status }) => status)
+    await until(() => waiting.length === 1 || lines.filter(({ message }) => message === 'request').length === 4)
+    waiting[0]?.()
+    expect(await again).toBe(200)
+    server.close()
+  })
+
+  it.each(['q', 'label', 'sku', 'quantity_below', 'after', 'limit'])(
+    'gives clients that ask at the same time with another ?%s= their own items',
+    async (name) => {
+      const requester: Broker['requester'] = {
+        ...failing(new NoReply('')).requester,
+        request: async (query, _body, { headers = {} }) => {
+          const { 'x-request-id': _, ...asked } = headers
+          const json = JSON.stringify([{ sku: 'a', name: JSON.stringify(asked), label: 'b', price: 1, quantity: 0 }])
+          // Long enough that the other requests arrive meanwhile.
+          await new Promise((resolve) => setTimeout(resolve, 50))
+          const echoed = asked['x-q'] === undefined ? {} : { 'x-q': asked['x-q'] }
+          const body = () => query.reply.parse(JSON.parse(json))
+          return { body, raw: Buffer.from(json), headers: { 'x-next': 0, 'x-count': 1, ...echoed } }
+        },
+      }
+      const { app } = appUnderTest({ broker: { requester } })
+      const values = ['1', '2', '3', '4']
+      const list = async (value: string) => (await request(app).get(`/order_processing?${name}=${value}`)).text
+      const alone: string[] = []
+      for (const value of values) alone.push(await list(value))
+      expect(new Set(alone).size).toBe(values.length)
+      expect(await Promise.all(values.map(list))).toEqual(alone)
+    },
+  )
 
   it('is [] when there are no items', async () => {
     const { app, rabbitmq } = appUnderTest()

@@ -1,9 +1,9 @@
 // GET /queues: the state of each queue, one query to the broker for concurrent callers, and errors of the broker.
-import { contracts } from '@ims/messaging'
+import { contracts, NotAccepted, OutcomeUnknown } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
 import { createApp } from '../src/producer.ts'
-import { appUnderTest } from './app-under-test.ts'
+import { appUnderTest, failing } from './app-under-test.ts'
 
 function queuesUnderTest(over: object = {}) {
   const { config, service, rabbitmq } = appUnderTest()
@@ -52,6 +52,18 @@ describe('GET /queues', () => {
     expect(Date.now() - Date.parse(body.measuredAt)).toBeLessThan(60_000)
     expect(body.producer).not.toBe((await request(other.app).get('/queues')).body.producer)
   })
+
+  it.each([new NotAccepted('blocked', 'the broker blocks publishing'), new OutcomeUnknown('no confirm')])(
+    'does not count a command as accepted after %s',
+    async (error) => {
+      const { app } = queuesUnderTest(failing(error))
+      for (const prefer of ['', 'wait=1'])
+        expect((await request(app).post('/stock_management').set('Prefer', prefer).send({ sku: 'a' })).status).toBe(503)
+      expect((await request(app).get('/queues')).body.queues).toContainEqual(
+        expect.objectContaining({ queue: 'stock_management', accepted: 0 }),
+      )
+    },
+  )
 
   it('asks the broker once for concurrent callers', async () => {
     const { app, asked } = queuesUnderTest()

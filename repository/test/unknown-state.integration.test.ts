@@ -154,6 +154,17 @@ describe('a transaction in an unknown state', () => {
     expect(await stored()).toEqual([])
   })
 
+  it('fails when it is still open after its COMMIT, and the next one does not belong to it', async () => {
+    // The server then begins another transaction at each COMMIT.
+    const chained = database.transaction((sql) => sql("SET SESSION completion_type = 'CHAIN'"))
+    await expect(chained).rejects.toMatchObject({
+      transient: true,
+      message: expect.stringMatching(/still open after its COMMIT/),
+    })
+    await inventory.create([creation({ sku: 'after' }, { messageId: 'm' })])
+    expect(await stored()).toEqual(['after'])
+  })
+
   it('prevents the reuse of its connection while it is open', async () => {
     const before = await connectionIdOf(database)
     // A transaction that loses to another one does not cause a reconnect.

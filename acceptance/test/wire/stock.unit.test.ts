@@ -101,6 +101,21 @@ describe('GET /movements', () => {
   })
 })
 
+describe('a page of movements', () => {
+  it.each([
+    ['has no x-next', '[]', {}],
+    ['has an x-next that is not larger than ?after=', '[]', { 'x-next': 5 }],
+    ['is not a list of movements', '[{"sku":"a"}]', { 'x-next': 0 }],
+  ])('is 502 when the reply %s', async (_, body, headers) => {
+    const { app, rabbitmq } = appUnderTest()
+    const handler: Handler<unknown, never> = async (deliveries) =>
+      deliveries.map(() => ({ kind: 'answered', body: Buffer.from(body), headers }))
+    await rabbitmq.open().consume(movements, handler, consumerConfig)
+    const response = await request(app).get('/movements?after=5')
+    expect([response.status, response.body.type]).toEqual([502, 'urn:ims:problem:bad-reply'])
+  })
+})
+
 describe('GET /messages/{id}', () => {
   it('reports an applied and a refused message, with the history', async () => {
     const { app, post, measured } = await suite()

@@ -1,11 +1,11 @@
 // A suite in the background. Its supervisor has its own process and session, and reports its startup to its parent.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { makePrivate } from 'testkit/servers/state'
 import { ownScreen, showOn } from './display.ts'
 import { logDirectory, supervisorLog } from './fleet.ts'
 import { type Report, upEvent } from './progress.ts'
 import { runSuite } from './run-suite.ts'
-import { makePrivateDirectory } from './state.ts'
 import { listenForSignals, type StopRequest } from './stop-request.ts'
 import { nameWidth, type Suite } from './suite.ts'
 
@@ -21,7 +21,7 @@ export async function startInBackground(
   report: Report,
   request: StopRequest,
 ): Promise<number> {
-  makePrivateDirectory(directory)
+  makePrivate(directory)
   const supervisor = spawnSupervisor(entry, directory)
   const stop = () => supervisor.kill('SIGTERM')
   request.stop.addEventListener('abort', stop)

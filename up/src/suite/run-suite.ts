@@ -1,5 +1,6 @@
 // Runs a suite, in the foreground or background, from the lock on its directory to the stop of the last server.
 import { once } from 'node:events'
+import { makePrivate } from 'testkit/servers/state'
 import { banner } from './banner.ts'
 import { boundLog } from './bound-log.ts'
 import { Fleet } from './fleet.ts'
@@ -7,7 +8,7 @@ import { stopLeftovers } from './leftovers.ts'
 import { checkPorts } from './ports.ts'
 import { Interrupted, type Report, runStep } from './progress.ts'
 import { waitForAnswer } from './readiness.ts'
-import { makePrivateDirectory, readState, removeState } from './state.ts'
+import { readState, removeState } from './state.ts'
 import { StateRecord } from './state-record.ts'
 import type { StopRequest } from './stop-request.ts'
 import { EXTERNAL, type Suite } from './suite.ts'
@@ -18,7 +19,7 @@ const CHECK_LOGS_EVERY_MS = 10_000
 
 /** Starts the suite and keeps it running until a stop is requested. Resolves with the exit code: 0, 1 (failed) or 130 (interrupted). */
 export async function runSuite(suite: Suite, report: Report, request: StopRequest): Promise<number> {
-  makePrivateDirectory(suite.directory)
+  makePrivate(suite.directory)
   const code = await inTurn(suite, report, request)
   report({ kind: 'settled', code })
   return code

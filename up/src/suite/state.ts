@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { portNumber as port } from '@ims/runtime/variables'
 import { processIdentity } from 'testkit/processes/process-identity'
 import { isCopy } from 'testkit/servers/place'
-import { makePrivate } from 'testkit/servers/state'
 import { z } from 'zod'
 
 export const rabbitmqAddress = z.object({
@@ -49,11 +48,6 @@ const suiteState = z.object({
 export type ProcessState = z.infer<typeof processState>
 export type ServiceState = z.infer<typeof serviceState>
 export type SuiteState = z.infer<typeof suiteState>
-
-/** Creates the directory of the suite. Only the owner can enter it, because it contains passwords and data. */
-export function makePrivateDirectory(directory: string): void {
-  makePrivate(directory)
-}
 
 /** The content of the file. Undefined when the file is missing, damaged, or a copy. */
 export function readState(directory: string): SuiteState | undefined {

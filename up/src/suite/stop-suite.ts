@@ -3,9 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { claimDirectory } from 'testkit/processes/claim'
 import { isAlive, signalProcess } from 'testkit/processes/process-identity'
 import { killProcess } from 'testkit/servers/background-process'
+import { makePrivate } from 'testkit/servers/state'
 import { stopLeftovers } from './leftovers.ts'
 import type { Report } from './progress.ts'
-import { makePrivateDirectory, readState, removeState, type SuiteState } from './state.ts'
+import { readState, removeState, type SuiteState } from './state.ts'
 import { EXTERNAL, type Suite, stopStages } from './suite.ts'
 
 const CHECK_EVERY_MS = 100
@@ -15,7 +16,7 @@ const SERVERS_STOP_MS = 60_000
 
 /** Stops all processes and reports each step. With `deleteData`, also deletes the data of RabbitMQ and MySQL. Resolves with the exit code. */
 export async function stopSuite(suite: Suite, options: { deleteData: boolean }, report: Report): Promise<number> {
-  makePrivateDirectory(suite.directory)
+  makePrivate(suite.directory)
   const state = readState(suite.directory)
   if (state !== undefined && isAlive(state.supervisor)) await stopSupervisor(suite, state, report)
   const release = claimDirectory(suite.directory)
