@@ -15,12 +15,12 @@ import { limitRequests, limitWaits } from './http/requests-in-flight.ts'
 import { securityHeaders } from './http/security-headers.ts'
 import { shortCut } from './http/short-cut.ts'
 import { type Handler, middleware, type Step } from './http/step.ts'
-import { wantedBy } from './listing/listing-query.ts'
+import { movementsWantedBy, wantedBy } from './listing/listing-query.ts'
 import { createItemRoute } from './routes/create-item.ts'
 import { deadLettersRouter } from './routes/dead-letters.ts'
 import { headRoute } from './routes/head.ts'
 import { healthcheckRoute } from './routes/healthcheck.ts'
-import { messageRoute } from './routes/message.ts'
+import { messageIdIn, messageRoute } from './routes/message.ts'
 import { movementsRoute } from './routes/movements.ts'
 import { orderProcessingRoute } from './routes/order-processing.ts'
 import { queuesRoute } from './routes/queues.ts'
@@ -64,10 +64,13 @@ export function createApp(dependencies: Dependencies): App {
     },
     '/movements': {
       get: movementsRoute(dependencies),
-      head: headRoute(dependencies, ({ query }) => void wantedBy(query)),
+      head: headRoute(dependencies, ({ query }) => void movementsWantedBy(query)),
     },
     '/queues': { get: queuesRoute(commands), head: headRoute(dependencies) },
-    '/messages/:id': { get: messageRoute(dependencies), head: headRoute(dependencies) },
+    '/messages/:id': {
+      get: messageRoute(dependencies),
+      head: headRoute(dependencies, (request) => void messageIdIn(request)),
+    },
   }
   const paths = [...Object.keys(post), ...Object.keys(get)]
   const { console } = dependencies

@@ -20,6 +20,16 @@ describe('the API', () => {
     nothingSent(under)
   })
 
+  it.each([`/messages/${'x'.repeat(256)}`, '/movements?limit=0'])(
+    'returns 400 for HEAD, as for GET, without a message: %s',
+    async (path) => {
+      const { app, sent } = appUnderTest()
+      const statuses = [(await request(app).head(path)).status, (await request(app).get(path)).status]
+      expect(statuses).toEqual([400, 400])
+      expect([...sent('message_status'), ...sent('movements')]).toEqual([])
+    },
+  )
+
   it.each([...GETS.map((path) => [path, 'GET, HEAD, OPTIONS']), ...POSTS.map((path) => [path, 'POST, OPTIONS'])])(
     'responds to OPTIONS %s with Allow: %s and no body',
     async (path, allow) => {

@@ -5,10 +5,13 @@ import { DatabaseError } from './errors.ts'
 
 const okPacket = z.object({ affectedRows: z.int(), insertId: z.coerce.number() })
 
+/** How many rows changed, according to `answer`. Undefined if it is no answer to a change. */
+export const changedRows = (answer: unknown): number | undefined => okPacket.safeParse(answer).data?.affectedRows
+
 /** Throws a transient DatabaseError unless `answer` says that exactly this many rows changed. */
 export function assertChanged(answer: unknown, rows: number): void {
-  const { data } = okPacket.safeParse(answer)
-  if (data?.affectedRows !== rows) throw notOurs(`${data?.affectedRows ?? 'no'} rows instead of ${rows}`)
+  const changed = changedRows(answer)
+  if (changed !== rows) throw notOurs(`${changed ?? 'no'} rows instead of ${rows}`)
 }
 
 /** Like `assertChanged`, for new items. The response to an INSERT into another table with as many rows has no id. */

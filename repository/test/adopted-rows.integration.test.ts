@@ -53,6 +53,20 @@ describe('the inventory in a table with rows of the Python suite', () => {
     expect((await listed()).map((item) => item.sku)).toEqual(['kept'])
   })
 
+  it('deletes an item and another one that a foreign key deletes with it, in one batch', async () => {
+    await mysql.sql('ALTER TABLE inventory ADD parent INT')
+    await mysql.sql(
+      'ALTER TABLE inventory ADD CONSTRAINT within FOREIGN KEY (parent) REFERENCES inventory (id) ON DELETE CASCADE',
+    )
+    await mysql.sql("INSERT INTO inventory (sku) VALUES ('set'), ('other')")
+    await mysql.sql("INSERT INTO inventory (sku, parent) SELECT 'part', id FROM inventory WHERE sku = 'set'")
+    const outcomes = await inventory.delete(['other', 'set', 'part'].map((sku) => deletion(sku)))
+    const left = await listed()
+    await mysql.sql('ALTER TABLE inventory DROP FOREIGN KEY within, DROP COLUMN parent')
+    expect(outcomes.map(({ kind }) => kind)).toEqual(['deleted', 'deleted', 'deleted'])
+    expect(left).toEqual([])
+  })
+
   it('deletes none of the rows without a sku when a foreign key protects one of them', async () => {
     await mysql.sql('INSERT INTO inventory (sku) VALUES (NULL), (NULL), (NULL)')
     await mysql.sql('CREATE TABLE orders AS SELECT id AS item FROM inventory ORDER BY id LIMIT 1, 1')

@@ -33,22 +33,26 @@ export interface Wanted {
  * @throws Problem 400 that names every invalid or repeated parameter
  */
 export function wantedBy(query: unknown): Wanted {
-  const { data, error } = parameters.safeParse(query, { error: oneOfEach })
-  if (error) {
-    const errors = error.issues.map(({ path, message }) => ({ path: path.join('.'), message }))
-    const named = [...new Set(errors.map(({ path }) => path))].join(', ')
-    throw new Problem(400, 'invalid-query', `Not valid: ${named}.`, { errors })
-  }
-  const { sku, label, quantity_below: quantityBelow, q, after = 0, limit } = data
+  const { sku, label, quantity_below: quantityBelow, q, after = 0, limit } = read(parameters, query)
   return { sku, label, quantityBelow, q, after, limit }
+}
+
+function read<Parameters>(schema: z.ZodType<Parameters>, query: unknown): Parameters {
+  const { data, error } = schema.safeParse(query, { error: oneOfEach })
+  if (error === undefined) return data
+  const errors = error.issues.map(({ path, message }) => ({ path: path.join('.'), message }))
+  const named = [...new Set(errors.map(({ path }) => path))].join(', ')
+  throw new Problem(400, 'invalid-query', `Not valid: ${named}.`, { errors })
 }
 
 /** Default page size of movements. */
 const MOVEMENTS_LIMIT = 100
 
+const ofMovements = parameters.pick({ sku: true, after: true, limit: true })
+
 /** Reads the parameters of GET /movements, which always returns one page. */
 export function movementsWantedBy(query: unknown): { sku: string | undefined; after: number; limit: number } {
-  const { sku, after, limit = MOVEMENTS_LIMIT } = wantedBy(query)
+  const { sku, after = 0, limit = MOVEMENTS_LIMIT } = read(ofMovements, query)
   return { sku, after, limit }
 }
 
