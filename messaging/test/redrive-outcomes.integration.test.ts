@@ -106,6 +106,19 @@ describe('the outcomes of a redrive', () => {
     expect(messageIds.size).toBe(10)
   })
 
+  it('are those of different messages, if their ids cannot be sent again and look the same', async () => {
+    for (const sku of ['a', 'a'])
+      peer.channel.sendToQueue(DEAD, Buffer.from(JSON.stringify({ ...item, sku })), {
+        persistent: true,
+        // What amqplib reads from `ä` and from `ö` in Latin-1.
+        messageId: 'order \ufffd',
+        headers: { 'x-reason': 'invalid', 'x-letter-id': String(Math.random()), 'x-redrives': 1 },
+      })
+    await peer.channel.waitForConfirms()
+    const { done } = await redrive(50)
+    expect([done, await peer.depth(QUEUE), await peer.depth(DEAD)]).toEqual([2, 2, 0])
+  })
+
   it('are unknown for messages that no consumer takes within the time limit', async () => {
     await deadLetter(['a', 'b'])
     const { done, outcomes } = await redrive(50)

@@ -53,7 +53,7 @@ async function insertAtOnce(
     return await database.transaction(async (sql, attempt) => {
       // A retry inserts in sku order, so that two replicas that retry do not deadlock again.
       if (attempt > 1) return await insertCarefully(sql, commands, attempt)
-      await insert(sql, commands)
+      await insert(sql, commands, Verdicts.none(QUEUE))
       return commands.map(() => ({ kind: CREATED, repeated: false }))
     })
   } catch (error) {
@@ -63,9 +63,9 @@ async function insertAtOnce(
 }
 
 /** Uses two statements for any number of items. Rejects when a row is refused; the caller must then roll back. */
-async function insert(sql: Sql, commands: readonly Create[]): Promise<void> {
+async function insert(sql: Sql, commands: readonly Create[], verdicts: Verdicts): Promise<void> {
   // Sends the statements one after the other: a deadlock ends the transaction, and a statement that was already sent would then commit by itself.
-  await recordApplied(sql, QUEUE, commands, CREATED)
+  await recordApplied(sql, verdicts, commands, CREATED)
   const rows = commands.map(({ body: { sku, name, label, price, quantity } }) => [sku, name, label, price, quantity])
   try {
     const answer = await sql('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
@@ -117,7 +117,11 @@ async function insertCarefully(
       else first.push(placed)
       for (const key of keys) claimed.add(key)
     }
-    await insertHalving(sql, first.sort(bySku), { settle, mayLookUpAgain: attempt < HALVING_FROM })
+    await insertHalving(sql, first.sort(bySku), {
+      settle,
+      verdicts: known.verdicts,
+      mayLookUpAgain: attempt < HALVING_FROM,
+    })
     rest = later
   }
   await known.verdicts.record(sql)
@@ -133,6 +137,7 @@ const bySku = ({ command: a }: Placed, { command: b }: Placed): number => (a.bod
 
 interface Settling {
   readonly settle: (placed: Placed, outcome: CreateOutcome) => void
+  readonly verdicts: Verdicts
   /**
    * Whether a duplicate that was stored after the lookup restarts the transaction. Another lookup is faster than halving
    * and holds no locks.
@@ -148,6 +153,7 @@ async function insertHalving(sql: Sql, placed: readonly Placed[], settling: Sett
     await insert(
       sql,
       placed.map(({ command }) => command),
+      settling.verdicts,
     )
   } catch (error) {
     if (meaningOf(error) !== 'row') throw error

@@ -19,6 +19,8 @@ export const hasId = <Body>(command: Command<Body>): command is Identified<Body>
 /** Maximum length of a stored error, in characters. */
 const ERROR_MAX = 1_000
 const DUPLICATE_KEY = 1062
+/** Maximum number of redrives of one message that are looked up. After more, a copy that was refused earlier is refused again. */
+export const REDRIVES_MAX = 20
 /**
  * Prefix of the fingerprint of a refused message. Processes of the previous version know only applied messages. They
  * treat such a message as one with a different body, and refuse it too.
@@ -37,11 +39,16 @@ const rows = z.array(verdictRow)
 /** The recorded and the new outcomes for the messages of a batch. */
 export class Verdicts {
   readonly #queue: string
+  /** Shared, because it is the key of nearly every message. */
+  readonly #withoutRedrives: readonly string[]
   readonly #verdicts = new Map<string, Verdict>()
+  /** The outcomes of applied messages, with any number of redrives, by message id. */
+  readonly #applied = new Map<string, Verdict>()
   readonly #fresh: unknown[][] = []
 
   private constructor(queue: string) {
     this.#queue = queue
+    this.#withoutRedrives = [queue]
   }
 
   /**
@@ -58,43 +65,67 @@ export class Verdicts {
     const identified = commands.filter(hasId)
     if (identified.length === 0) return verdicts
     const redrives = Math.max(...identified.map((command) => command.redrives))
-    const queues = Array.from({ length: redrives + 1 }, (_, redrive) => keyedQueue(queue, redrive))
-    const found = await sql(
-      `SELECT queue, CONVERT(message_id USING utf8mb4) AS id, fingerprint, outcome, error FROM inbox
-       WHERE queue IN (?) AND message_id IN (?)`,
-      [queues, identified.map(({ messageId }) => messageId)],
-    )
-    for (const { queue: keyed, id, ...verdict } of rows.parse(found))
-      verdicts.#verdicts.set(key(keyed, id), {
-        ...verdict,
-        fingerprint: verdict.error === null ? verdict.fingerprint : verdict.fingerprint.slice(REFUSED.length),
-      })
+    const ids = new Set(identified.map(({ messageId }) => messageId))
+    const known = await verdicts.#read(sql, 0, redrives, ids)
+    // A refused message may have been applied after further redrives.
+    const refused = new Set([...known].filter((id) => !verdicts.#applied.has(id)))
+    if (refused.size > 0 && redrives < REDRIVES_MAX) await verdicts.#read(sql, redrives + 1, REDRIVES_MAX, refused)
     return verdicts
   }
 
+  /** Reads the entries of these ids with `from` to `to` redrives. Resolves with the ids that have one. */
+  async #read(sql: Sql, from: number, to: number, ids: ReadonlySet<string>): Promise<Set<string>> {
+    const queues = Array.from({ length: to - from + 1 }, (_, index) => keyedQueue(this.#queue, from + index))
+    const found = rows.parse(
+      await sql(
+        `SELECT queue, CONVERT(message_id USING utf8mb4) AS id, fingerprint, outcome, error FROM inbox
+         WHERE queue IN (?) AND message_id IN (?)`,
+        [queues, [...ids]],
+      ),
+    )
+    for (const { queue: keyed, id, ...verdict } of found)
+      this.#set(keyed, id, {
+        ...verdict,
+        fingerprint: verdict.error === null ? verdict.fingerprint : verdict.fingerprint.slice(REFUSED.length),
+      })
+    return new Set(found.map(({ id }) => id))
+  }
+
+  #set(keyed: string, id: string, verdict: Verdict): void {
+    this.#verdicts.set(key(keyed, id), verdict)
+    if (verdict.error === null) this.#applied.set(id, verdict)
+  }
+
   /**
-   * The recorded outcome of a message. An applied message keeps its outcome after any number of redrives. A refusal
-   * counts only until the next redrive, which processes the message again.
+   * The recorded outcome of a message. A message that was applied with any number of redrives counts as applied with all. A
+   * refusal counts only until the next redrive, which processes the message again.
    */
   on({ messageId, redrives }: Command<unknown>): Verdict | undefined {
     if (messageId === undefined) return undefined
-    for (let redrive = 0; redrive <= redrives; redrive += 1) {
-      const verdict = this.#verdicts.get(key(keyedQueue(this.#queue, redrive), messageId))
-      if (verdict !== undefined && (verdict.error === null || redrive === redrives)) return verdict
-    }
-    return undefined
+    return this.#applied.get(messageId) ?? this.#verdicts.get(key(keyedQueue(this.#queue, redrives), messageId))
+  }
+
+  /**
+   * The keys under which the outcome of a message is recorded. A redriven message that is applied also gets an entry without
+   * redrives, if it has none: otherwise its first copy would not be recognised, because it looks up no others.
+   */
+  keysOf({ messageId, redrives }: Identified, isApplied: boolean): readonly string[] {
+    if (redrives === 0) return this.#withoutRedrives
+    const isFirstFree = isApplied && !this.#verdicts.has(key(this.#queue, messageId))
+    return [...(isFirstFree ? this.#withoutRedrives : []), keyedQueue(this.#queue, redrives)]
   }
 
   /** Notes an outcome that is already written. Ignores a message without an id, because it cannot be recognised again. */
   note({ messageId, fingerprint, redrives }: Command<unknown>, outcome: string, error: string | null): void {
     if (messageId === undefined) return
-    this.#verdicts.set(key(keyedQueue(this.#queue, redrives), messageId), { fingerprint, outcome, error })
+    this.#set(keyedQueue(this.#queue, redrives), messageId, { fingerprint, outcome, error })
   }
 
   /** Notes a new outcome, which `record` writes. */
   add(command: Command<unknown>, outcome: string, error: string | null): void {
+    if (hasId(command))
+      for (const keyed of this.keysOf(command, error === null)) this.#fresh.push(row(keyed, command, outcome, error))
     this.note(command, outcome, error)
-    if (hasId(command)) this.#fresh.push(row(keyedQueue(this.#queue, command.redrives), command, outcome, error))
   }
 
   /** Writes the new outcomes. Throws RunAgain when another consumer has recorded one of the messages in the meantime. */
@@ -109,14 +140,14 @@ export class Verdicts {
 /** Records that all these messages were applied. Rejects with errno 1062 when one of them already has an entry. */
 export async function recordApplied(
   sql: Sql,
-  queue: string,
+  verdicts: Verdicts,
   commands: readonly Command<unknown>[],
   outcome: string,
 ): Promise<void> {
-  await insert(
-    sql,
-    commands.filter(hasId).map((command) => row(keyedQueue(queue, command.redrives), command, outcome, null)),
-  )
+  const values: unknown[][] = []
+  for (const command of commands.filter(hasId))
+    for (const keyed of verdicts.keysOf(command, true)) values.push(row(keyed, command, outcome, null))
+  await insert(sql, values)
 }
 
 /** Each redrive has its own outcome, so the redrive count is part of the key. */

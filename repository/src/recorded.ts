@@ -2,12 +2,10 @@
 import { z } from 'zod'
 import type { Recorded, RecordedVerdict } from './contract.ts'
 import type { Database } from './database.ts'
-import { keyedQueue, verdictRow } from './inbox.ts'
+import { keyedQueue, REDRIVES_MAX, verdictRow } from './inbox.ts'
 
 /** The queues whose messages leave an inbox entry: the commands that are applied to the database. */
 const QUEUES = ['create_item', 'stock_management', 'stock_adjustment']
-/** Maximum number of redrives of one message that are looked up, each by primary key. */
-const REDRIVES_MAX = 20
 
 const rows = z.array(verdictRow.extend({ at: z.string() }))
 const oldest = z.array(z.object({ at: z.string().nullable() }))
@@ -30,11 +28,20 @@ export async function recordedOf(database: Database, messageIds: readonly string
     const remembersSince = first?.at ? iso(first.at) : null
     const entries = rows.parse(found)
     return messageIds.map((messageId) => ({
-      verdicts: entries.filter(({ id }) => id === messageId).map(verdictOf),
+      verdicts: withoutMarks(entries.filter(({ id }) => id === messageId).map(verdictOf)),
       remembersSince,
     }))
   })
 }
+
+/** A message that was applied after a redrive may also have an entry without redrives, which only marks it as applied. */
+const withoutMarks = (verdicts: readonly RecordedVerdict[]): RecordedVerdict[] =>
+  verdicts.filter(
+    ({ queue, redrives, error }) =>
+      redrives > 0 ||
+      error !== null ||
+      !verdicts.some((other) => other.queue === queue && other.redrives > 0 && other.error === null),
+  )
 
 function verdictOf({ queue: keyed, outcome, error, at }: z.infer<typeof rows>[number]): RecordedVerdict {
   const [queue = keyed, redrives = '0'] = keyed.split('#')

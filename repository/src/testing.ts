@@ -14,7 +14,7 @@ import {
   type Recorded,
   type StockItem,
 } from './contract.ts'
-import type { Verdict } from './inbox.ts'
+import { REDRIVES_MAX, type Verdict } from './inbox.ts'
 import { adjusted, duplicate, reportedAgain, reused, sameContent, withoutId } from './verdicts.ts'
 
 /** Creates an empty inventory that keeps items, movements and outcomes in memory. */
@@ -152,12 +152,12 @@ class Stock {
     operation: string,
     { messageId, redrives, fingerprint }: Command<unknown>,
   ): Verdict | 'reused' | undefined {
-    for (let redrive = 0; messageId !== undefined && redrive <= redrives; redrive += 1) {
-      const verdict = this.#verdicts.get(`${operation} ${redrive} ${messageId}`)
-      if (verdict === undefined || (verdict.error !== null && redrive < redrives)) continue
-      return verdict.fingerprint === fingerprint ? verdict : 'reused'
-    }
-    return undefined
+    if (messageId === undefined) return undefined
+    const verdictAfter = (number: number) => this.#verdicts.get(`${operation} ${number} ${messageId}`)
+    const all = Array.from({ length: REDRIVES_MAX + 1 }, (_, number) => verdictAfter(number))
+    const verdict = all.find((each) => each?.error === null) ?? verdictAfter(redrives)
+    if (verdict === undefined) return undefined
+    return verdict.fingerprint === fingerprint ? verdict : 'reused'
   }
 
   page({ after, limit, sku, label, quantityBelow, q }: PageRequest): { items: StockItem[]; next: number } {

@@ -137,6 +137,28 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await skus()).toEqual([])
       })
 
+      it('applies a message once if it was applied after a redrive and its first copy or another dead letter comes later', async () => {
+        const command = creation({}, { messageId: 'm' })
+        expect(await inventory.create([{ ...command, redrives: 2 }])).toEqual([created])
+        expect(
+          (await inventory.recorded(['m'])).map(({ verdicts }) => verdicts.map(({ redrives }) => redrives)),
+        ).toEqual([[2]])
+        await inventory.delete([deletion('k1')])
+        for (const redrives of [0, 1, 3])
+          expect(await inventory.create([{ ...command, redrives }])).toEqual([createdBefore])
+        expect(await skus()).toEqual([])
+      })
+
+      it('reports a message as applied that was refused, and was applied after a redrive', async () => {
+        await inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })])
+        const command = creation({ sku: 'taken' }, { messageId: 'm1' })
+        await inventory.create([command])
+        await inventory.delete([deletion('taken')])
+        expect(await inventory.create([{ ...command, redrives: 2 }])).toEqual([created])
+        for (const redrives of [0, 1])
+          expect(await inventory.create([{ ...command, redrives }])).toEqual([createdBefore])
+      })
+
       it('refuses a redriven message whose id was used before with another body', async () => {
         await inventory.create([creation({ sku: 'a' }, { messageId: 'm' })])
         expect(await inventory.create([creation({ sku: 'b' }, { messageId: 'm', redrives: 1 })])).toEqual([
@@ -250,6 +272,16 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await inventory.delete([command, command])).toEqual([deleted, { kind: 'deleted', repeated: true }])
       })
 
+      it('applies a message once if it was applied after a redrive and its first copy or another dead letter comes later', async () => {
+        await inventory.create([creation({})])
+        const command = deletion('k1', { messageId: 'm' })
+        expect(await inventory.delete([{ ...command, redrives: 2 }])).toEqual([deleted])
+        await inventory.create([creation({})])
+        for (const redrives of [0, 1, 3])
+          expect(await inventory.delete([{ ...command, redrives }])).toEqual([{ kind: 'deleted', repeated: true }])
+        expect(await skus()).toEqual(['k1'])
+      })
+
       it('refuses a message id that is reused with another body, in a later batch and in the same one', async () => {
         await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b' })])
         const outcomes = await inventory.delete([deletion('a', { messageId: 'm' }), deletion('b', { messageId: 'm' })])
@@ -320,6 +352,15 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         await inventory.adjust([adjustment({ change: 5 })])
         expect(await inventory.adjust([{ ...large, redrives: 1 }])).toEqual([adjusted(4)])
         expect(await inventory.adjust([{ ...large, redrives: 2 }])).toEqual([adjusted(4, true)])
+      })
+
+      it('reports a message as applied that was refused, and was applied after a redrive', async () => {
+        const large = adjustment({ change: -11 }, { messageId: 'm' })
+        await inventory.adjust([large])
+        await inventory.adjust([adjustment({ change: 5 })])
+        expect(await inventory.adjust([{ ...large, redrives: 1 }])).toEqual([adjusted(4)])
+        // The client that sent it repeats its request with the same Idempotency-Key.
+        expect(await inventory.adjust([large])).toEqual([adjusted(4, true)])
       })
 
       it('refuses a reused id with another body, and a message without an id', async () => {

@@ -6,7 +6,7 @@ import { type Connection, closeConnection, openFirstConnection } from '../connec
 import { channelEnd, transactional } from '../connection/inside-amqplib.ts'
 import { contracts } from '../contracts.ts'
 import { asError } from '../errors.ts'
-import { carried, FRAME_MIN_BYTES, headerRoom } from '../incoming/carried.ts'
+import { carried, FRAME_MIN_BYTES, headerRoom, usableId } from '../incoming/carried.ts'
 import { LETTER_ID_HEADER } from '../incoming/dead-letter.ts'
 import type { Envelope } from '../outgoing/publisher.ts'
 import { HEARS_REFUSALS_HEADER } from '../outgoing/reply.ts'
@@ -67,8 +67,10 @@ const KNOWN_MAX = 10_000
  */
 export function recogniseCopies(): (message: Message) => boolean {
   const known = new Set<string>()
-  return ({ content, properties: { messageId, headers } }) => {
-    if (typeof messageId !== 'string' || messageId === '') return false
+  return ({ content, properties }) => {
+    const messageId = usableId(properties)
+    if (messageId === undefined) return false
+    const { headers } = properties
     const redrives: unknown = headers?.['x-redrives']
     const key = hash(
       'sha256',

@@ -26,9 +26,12 @@ const ROUTING_HEADERS: ReadonlySet<string> = new Set(['CC', 'BCC'])
  */
 const NOT_CARRIED: ReadonlySet<string> = new Set(['headers', 'expiration', 'userId', 'clusterId'])
 
-/** The id of a message, if it can be encoded again. Bytes that are not UTF-8 become longer when they are decoded. */
+/** The id of a message, if it can be sent again. Bytes that are not UTF-8 are decoded to U+FFFD, so different ids may look the same. */
 export const usableId = ({ messageId }: Message['properties']): string | undefined =>
-  typeof messageId === 'string' && messageId !== '' && Buffer.byteLength(messageId) <= SHORT_STRING_MAX_BYTES
+  typeof messageId === 'string' &&
+  messageId !== '' &&
+  !messageId.includes('\ufffd') &&
+  Buffer.byteLength(messageId) <= SHORT_STRING_MAX_BYTES
     ? messageId
     : undefined
 
