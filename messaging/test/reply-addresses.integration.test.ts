@@ -48,6 +48,22 @@ describe('ReplyAddresses', () => {
     expect(performance.now() - since).toBeLessThan(10_000)
   })
 
+  it('logs once why addresses could not be checked', async () => {
+    const warned: [object, string][] = []
+    const warn = (...line: [object, string]) => void warned.push(line)
+    const config = rabbitmqEnvironment.parse({})
+    const failing = async () => {
+      throw new Error('the connection limit is reached')
+    }
+    const service = { ...quietService, connect: failing, log: { ...quietService.log, warn } }
+    const checking = new ReplyAddresses(config, service)
+    for (const node of ['reply@1', 'reply@2'])
+      expect(await checking.isSafe(onNode(node), new OwnScope(clockOf({})))).toBe(false)
+    expect(warned).toEqual([
+      [{ lines: 1 }, expect.stringMatching(/^could not check a reply address: .*the connection limit is reached$/)],
+    ])
+  })
+
   it('checks a node again after a check without a response', async () => {
     const scope = new OwnScope(clockOf({}))
     for (let check = 1; check <= 2; check += 1) {

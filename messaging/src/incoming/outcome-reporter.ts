@@ -222,7 +222,7 @@ export class OutcomeReporter<Body, Result> {
       if (lines !== undefined)
         service.log.warn(
           { ...labels, ...idsOf(properties), address: properties.replyTo, lines },
-          'reply not sent: no valid reply address',
+          'reply not sent: its address is not valid, or could not be checked',
         )
       return
     }

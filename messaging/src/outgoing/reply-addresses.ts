@@ -1,5 +1,6 @@
 // Checks that a direct reply-to address is safe. For some forged addresses, RabbitMQ closes the whole connection of the
 // publisher.
+import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { Message } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
 import { type Connection, closeConnection, openFirstConnection } from '../connection/connection.ts'
@@ -28,6 +29,9 @@ const NO_QUEUE = ''
 /** Timeout for opening the connection, and for the response. */
 const CHECK_TIMEOUT_MS = 2_000
 
+/** When checks fail for the same reason, the log shows the first one, and then a count at most this often. */
+const LOGGED_EVERY_MS = 10_000
+
 export class ReplyAddresses {
   readonly #config: RabbitmqConfig
   readonly #service: Service
@@ -38,10 +42,12 @@ export class ReplyAddresses {
   /** Pending checks by node. They run one after the other. */
   readonly #asked = new Map<string, Promise<boolean>>()
   #last: Promise<unknown> = Promise.resolve()
+  readonly #unchecked: RepeatedLine
 
   constructor(config: RabbitmqConfig, service: Service) {
     this.#config = config
     this.#service = service
+    this.#unchecked = new RepeatedLine(LOGGED_EVERY_MS, () => clockOf(service).nowMs())
   }
 
   /**
@@ -124,7 +130,11 @@ export class ReplyAddresses {
       } finally {
         await closeConnection(connection)
       }
-    } catch {
+    } catch (error) {
+      const { message } = asError(error)
+      // A forged address is reported with the message that has it.
+      const lines = INTERNAL_ERROR.test(message) ? undefined : this.#unchecked.due(message)
+      if (lines !== undefined) this.#service.log.warn({ lines }, `could not check a reply address: ${message}`)
       return false
     }
   }
