@@ -15,6 +15,7 @@ import { limitRequests, limitWaits } from './http/requests-in-flight.ts'
 import { securityHeaders } from './http/security-headers.ts'
 import { shortCut } from './http/short-cut.ts'
 import { type Handler, middleware, type Step } from './http/step.ts'
+import { trustOf } from './http/trusted-proxies.ts'
 import { movementsWantedBy, wantedBy } from './listing/listing-query.ts'
 import { createItemRoute } from './routes/create-item.ts'
 import { deadLettersRouter } from './routes/dead-letters.ts'
@@ -45,7 +46,7 @@ export function createApp(dependencies: Dependencies): App {
   app.enable('case sensitive routing')
   app.enable('strict routing')
   app.set('query parser', 'simple')
-  if (config.trustProxy !== undefined) app.set('trust proxy', config.trustProxy)
+  if (config.trustProxy !== undefined) app.set('trust proxy', trustOf(config.trustProxy))
 
   const accepted = new AcceptedCommands()
   const commands = { ...dependencies, takeWait: limitWaits(limits), inFlight: new InFlight(), accepted }
@@ -82,7 +83,11 @@ export function createApp(dependencies: Dependencies): App {
   const foreign = refuseForeign(dependencies.servedHosts)
   const then: Step[] = [foreign, authorise(keysNow)]
   // Without keys and proxies, a client is an address. The limit on its connections then also limits its requests in flight.
-  if (keysNow() !== undefined || config.trustProxy !== undefined) then.push(limitRequests(limits))
+  // Asked for each request, because an open API needs keys as soon as API_KEYS_FILE lists some.
+  const limited = limitRequests(limits)
+  then.push(
+    (request, response) => (keysNow() === undefined && config.trustProxy === undefined) || limited(request, response),
+  )
   const isLimited = config.rateLimitPerMinute > 0
   app.use(first.map(middleware))
   if (isLimited) app.use(limitRate(config.rateLimitPerMinute))

@@ -88,6 +88,25 @@ describe('API_KEYS_FILE', () => {
     expect(logged().at(-1)).toBe('info: API keys: 1 valid')
   })
 
+  it('that says open closes the API only while it cannot be read or is empty', async () => {
+    writeFileSync(file, 'open')
+    process.env.API_KEYS_FILE = file
+    watched = watchApiKeys('open', under.service, CHECK_EVERY_MS)
+    rmSync(file)
+    await until(() => watched?.keysNow() !== undefined)
+    expect(names()).toEqual([])
+    writeFileSync(file, '')
+    await until(() => /has no key in it/.test(watched?.warning() ?? ''))
+    writeFileSync(file, 'open')
+    await until(() => watched?.keysNow() === undefined)
+    expect([watched.keysNow(), watched.warning()]).toEqual([undefined, undefined])
+    writeFileSync(file, line('new', '2'))
+    await until(() => names()?.length === 1)
+    writeFileSync(file, 'open')
+    await until(() => names()?.length === 0)
+    expect(names()).toEqual([])
+  })
+
   it.each([
     [undefined, 'not set: everybody on this machine'],
     ['open', 'open: everybody who can reach the HTTP port'],

@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 
-const kept = z.object({ state: z.string(), text: z.string() })
+const kept = z.object({ state: z.string(), text: z.string() }).loose()
 const scripts = z.object({
   send: z.function({ input: [z.object({}).loose()], output: z.promise(z.object({ key: z.string() })) }),
   commands: z.function({ input: [], output: z.array(kept) }),
@@ -43,10 +43,25 @@ describe('a command that is sent again', () => {
     const { key } = await send({ path, body: {} })
     for (let repeat = 0; repeat < 2; repeat += 1) {
       await send({ path, body: {}, key })
-      expect(commands()).toEqual([{ state, text: expect.stringContaining('may still be applied') }])
+      expect(commands()).toMatchObject([{ state, text: expect.stringContaining('may still be applied') }])
     }
     await send({ path, body: {}, key })
     expect(commands()).toMatchObject([{ state: 'pending' }])
+  })
+
+  it.each([
+    [403, 'forbidden', 'pending', true],
+    [413, 'too-large', 'pending', true],
+    [409, 'insufficient-stock', 'refused', false],
+  ])('stays open, and can be sent again, only if the %i %s of the repeat is not its outcome', async (...each) => {
+    const [status, kind, state, again] = each
+    const { send, commands } = scripts.parse(await import(new URL('../src/console/page/api.js', import.meta.url).href))
+    const refused = new Response(JSON.stringify({ type: `urn:ims:problem:${kind}`, detail: 'No.' }), { status })
+    const answers = [accepted(), refused]
+    Object.assign(globalThis, { fetch: async () => answers.shift() })
+    const { key } = await send({ path, body: {} })
+    await send({ path, body: {}, key })
+    expect(commands()).toMatchObject([{ state, again }])
   })
 
   it('is refused if it was not accepted the first time either', async () => {

@@ -212,3 +212,23 @@ describe('/dead_letters', () => {
     expect(response.body).toMatchObject({ done: 5, left: 4, maybeSent: 3, detail: expect.stringContaining('Up to 3') })
   })
 })
+
+describe('a dead letter', () => {
+  const letters = ['a\u0007', 'b'].map((id) => ({ ...letter, id }))
+  const browse: DeadLetterDesk['browse'] = async (_, visit) => {
+    for (const each of letters) if (!(await visit(each, letters.length, Buffer.alloc(0)))) break
+    return { total: letters.length, seen: letters.length }
+  }
+
+  it('is found by its id as a terminal shows it, as it is by DELETE', async () => {
+    const { app } = withDesk({ browse })
+    const { body } = await asAdmin(app).get('/dead_letters/create_item/messages/a%5Cu0007')
+    expect(body).toMatchObject({ letters: [{ id: 'a\u0007' }] })
+  })
+
+  it('is on a page whose link stays on this host, however many slashes the request has', async () => {
+    const { app } = withDesk({ browse })
+    const { headers } = await asAdmin(app).get('//dead_letters/create_item?limit=1')
+    expect(headers.link).toBe('</dead_letters/create_item?limit=1&after=1>; rel="next"')
+  })
+})

@@ -125,6 +125,15 @@ describe('the rate limit', () => {
     expect(lines.map((line) => line.fields)).toEqual(written.map(() => expect.objectContaining({ address })))
   })
 
+  it('recognises a trusted proxy by its address, although the next proxy wrote its port too', async () => {
+    const { app, lines } = limited({ TRUST_PROXY: 'loopback,10.0.0.0/8,fd00::/8' })
+    for (const proxy of ['10.0.0.5:3321', '[fd00::5]:3322'])
+      await statuses(app, 1, { 'X-Forwarded-For': `203.0.113.7:4000, ${proxy}` })
+    expect(lines.map((line) => line.fields)).toEqual(
+      [1, 2].map(() => expect.objectContaining({ address: '203.0.113.7' })),
+    )
+  })
+
   it('counts the addresses of one /56 IPv6 network as one client', async () => {
     const { app } = limited({ TRUST_PROXY: '1' })
     const seen = []

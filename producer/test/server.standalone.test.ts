@@ -1,5 +1,5 @@
 // The HTTP server: listening, shutdown and timeouts.
-import { Agent, get } from 'node:http'
+import { Agent, get, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { PortTaken } from '@ims/runtime'
 import { describe, expect, it } from '@jest/globals'
@@ -123,6 +123,21 @@ describe('a server that shuts down', () => {
     },
     40_000,
   )
+
+  it('does not wait long for a client that stopped reading its response', async () => {
+    const log = appUnderTest().service
+    const app = (_: unknown, response: ServerResponse) => void response.end(Buffer.alloc(50_000_000))
+    const server = await listen(app, httpEnvironment.parse({ PORT: '0' }), log)
+    const client = connect(server.port, '127.0.0.1')
+      .on('error', () => {})
+      .pause()
+    client.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    await pause(300)
+    const since = performance.now()
+    await server.close()
+    expect(performance.now() - since).toBeLessThan(9_000) // far below SHUTDOWN_TIMEOUT_MS, and HTTP_STALL_TIMEOUT_MS
+    client.destroy()
+  }, 90_000)
 
   it('accepts no new connection', async () => {
     const { server, url } = await start()

@@ -25,11 +25,14 @@ export function watchApiKeys(
     log.warn({}, `API_KEYS is ${who} may use the API, except /dead_letters`)
     if (keys === undefined) return { keysNow: () => undefined, warning: () => undefined, close: async () => {} }
   }
-  /** Undefined while the API is open. When the file no longer says `open`, keys are needed from then on. */
+  /** Undefined while the API is open. Once the file has listed a key, keys are needed from then on. */
   let valid = keys === 'open' ? undefined : keys
+  /** A file that could not be read for a moment, or was just being written, must not lock everybody out until a restart. */
+  let mayReopen = keys === 'open'
   let wrong: string | undefined
   const use = (now: readonly ApiKey[], problems: readonly string[]) => {
     valid = now
+    mayReopen &&= now.length === 0
     const sentence = `API_KEYS_FILE: ${problems.join('; ')}`
     wrong =
       problems.length === 0 ? undefined : `${sentence}: only the keys in its other lines are valid (${now.length})`
@@ -38,10 +41,20 @@ export function watchApiKeys(
     if (wrong !== undefined) log.error({}, wrong)
     log.info({ clients: now.map(({ name }) => name) }, `API keys: ${now.length} valid`)
   }
+  const reopen = () => {
+    if (valid === undefined) return
+    valid = undefined
+    wrong = undefined
+    meter.observe('api_keys_problems', 0)
+    log.warn(
+      {},
+      'API_KEYS_FILE says open again: everybody who can reach the HTTP port may use the API, except /dead_letters',
+    )
+  }
   if (valid !== undefined) meter.observe('api_keys_valid', valid.length)
   const watched: Watched = {
     changed: (value) => {
-      if (valid === undefined && value.trim() === 'open') return
+      if (mayReopen && value.trim() === 'open') return reopen()
       const { keys, problems } = readKeys(value)
       use(keys, problems)
     },

@@ -10,6 +10,10 @@ const WITH_PORT = /^(?:\[([^\]]+)\](?::\d+)?|([\d.]+):\d+)$/
  */
 export function clientAddress(request: IncomingMessage & { readonly ip?: string | undefined }): string | undefined {
   const address = request.ip ?? request.socket.remoteAddress
-  const [, v6, v4] = WITH_PORT.exec(address ?? '') ?? []
+  return address === undefined ? undefined : withoutPort(address)
+}
+
+export function withoutPort(address: string): string {
+  const [, v6, v4] = WITH_PORT.exec(address) ?? []
   return v6 ?? v4 ?? address
 }

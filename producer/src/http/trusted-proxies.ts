@@ -2,6 +2,7 @@
 import { BlockList, isIP } from 'node:net'
 import express from 'express'
 import { z } from 'zod'
+import { withoutPort } from './client-address.ts'
 
 const HOPS = /^[1-9]$/
 const NAMED = new Set(['loopback', 'linklocal', 'uniquelocal'])
@@ -33,11 +34,20 @@ function isNetwork(text: string): boolean {
 
 const trust = z.function({ input: [z.string(), z.number()], output: z.boolean() })
 
-/** Whether the peer of a connection is a trusted proxy, by Express's own interpretation of the setting. */
-export function trustsPeer(trustProxy: number | readonly string[] | undefined): (address: string) => boolean {
-  if (trustProxy === undefined) return () => false
+/**
+ * Express's own interpretation of the setting, for addresses with and without a port: a proxy that writes ports also writes
+ * that of the proxy before it.
+ */
+export function trustOf(trustProxy: number | readonly string[]): (address: string, hop: number) => boolean {
   const app = express()
   app.set('trust proxy', trustProxy)
   const trusts = trust.implement(app.get('trust proxy fn'))
+  return (address, hop) => trusts(withoutPort(address), hop)
+}
+
+/** Whether the peer of a connection is a trusted proxy. */
+export function trustsPeer(trustProxy: number | readonly string[] | undefined): (address: string) => boolean {
+  if (trustProxy === undefined) return () => false
+  const trusts = trustOf(trustProxy)
   return (address) => trusts(address, 0)
 }

@@ -1,6 +1,13 @@
 // The routes that read /dead_letters: counts by reason, a page, a single dead letter, and all dead letters as JSON lines.
 import { once } from 'node:events'
-import { countReason, type DeadLetter, type DeadLetterDesk, deadLetterSources, jsonLinePieces } from '@ims/messaging'
+import {
+  countReason,
+  type DeadLetter,
+  type DeadLetterDesk,
+  deadLetterSources,
+  jsonLinePieces,
+  printable,
+} from '@ims/messaging'
 import type { RequestHandler, Response } from 'express'
 import { z } from 'zod'
 import type { Dependencies } from '../dependencies.ts'
@@ -80,7 +87,9 @@ export function listRoute({ desk }: RouteParts): RequestHandler {
     if (signal.aborted) throw tooLong()
     const end = data.after + letters.length
     const next =
-      letters.length > 0 && end < total ? { Link: `<${nextPageUrl(request.originalUrl, end)}>; rel="next"` } : {}
+      letters.length > 0 && end < total
+        ? { Link: `<${nextPageUrl(request.baseUrl + request.url, end)}>; rel="next"` }
+        : {}
     sendJson(response, 200, { queue: queueOf(request), total, letters }, next)
   }
 }
@@ -92,7 +101,8 @@ export function oneRoute({ desk }: RouteParts): RequestHandler {
     const letters: DeadLetter[] = []
     const signal = AbortSignal.timeout(ANSWER_WITHIN_MS)
     const take = (letter: DeadLetter) => {
-      if (letter.id === id) letters.push(letter)
+      // DELETE and redrive also accept the id as a terminal shows it.
+      if (letter.id === id || printable(letter.id) === id) letters.push(letter)
       return letters.length < SAME_ID_MAX
     }
     await desk.browse(queueOf(request), take, { bodyMaxBytes: ONE_BODY_MAX_BYTES, signal })

@@ -26,6 +26,8 @@ const CLIENTS_CLOSE_WITHIN_MS = 500
  * in the middle of a body would use up the whole time of the shutdown.
  */
 const REQUESTS_ARRIVE_WITHIN_MS = 5_000
+/** During shutdown, a client that reads nothing of its response for this long is disconnected, for the same reason. */
+const CLIENTS_READ_WITHIN_MS = 5_000
 /** How often connections are checked while stopping. */
 const CHECK_IDLE_MS = 50
 /** How often the server checks for requests that arrive too slowly, and for clients that do not read. */
@@ -90,14 +92,16 @@ export async function openHttpServer(app: RequestListener, config: HttpServerCon
   server.keepAliveTimeout = config.keepAliveTimeoutMs
   server.maxConnections = config.configuredConnectionsMax ?? config.connectionsMax + REFUSED_MAX
   const connections = accept(server, app, config, log)
+  let stallMs = config.stallTimeoutMs
   const guard = setInterval(
-    () => cutOffStalled(connections.values(), config.stallTimeoutMs),
+    () => cutOffStalled(connections.values(), stallMs),
     Math.min(CHECK_TIMEOUTS_MS, config.stallTimeoutMs / 2),
   ).unref()
   const port = await listen(server, config)
   return {
     port,
     close: async () => {
+      stallMs = Math.min(stallMs, CLIENTS_READ_WITHIN_MS)
       await closed(server, connections)
       clearInterval(guard)
     },

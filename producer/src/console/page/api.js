@@ -173,7 +173,7 @@ export async function send(command) {
   })
   const done = {
     ...sent,
-    ...outcomeAfter(before, outcomeOf(answer)),
+    ...outcomeAfter(before, outcomeOf(answer), answer.kind),
     errors: answer.errors,
     messageId: answer.messageId ?? sent.messageId,
   }
@@ -197,14 +197,30 @@ function outcomeOf({ status, ok, kind, detail, retryAfter }) {
   return { state: 'refused', text: detail, again: retryAfter !== null || status === 401 }
 }
 
+/** The refusals that are outcomes. All others (a key without the scope, a rate limit) say that the request was not processed. */
+const VERDICTS = new Set([
+  'duplicate-sku',
+  'unknown-sku',
+  'insufficient-stock',
+  'quantity-too-large',
+  'no-quantity',
+  'refused',
+  'idempotency-key-reused',
+])
+
 /**
  * A repeat that was not processed says nothing about the earlier attempt, which may have been applied: the command stays
  * pending or unknown.
  */
-function outcomeAfter(before, outcome) {
+function outcomeAfter(before, outcome, kind) {
   const isOpen = before?.state === 'pending' || before?.state === 'unknown'
-  if (!isOpen || outcome.state !== 'refused' || !outcome.again) return outcome
-  return { ...outcome, state: before.state, text: `${outcome.text} The earlier attempt may still be applied.` }
+  if (!isOpen || outcome.state !== 'refused' || VERDICTS.has(kind)) return outcome
+  return {
+    ...outcome,
+    state: before.state,
+    again: true,
+    text: `${outcome.text} The earlier attempt may still be applied.`,
+  }
 }
 
 let document
