@@ -233,6 +233,18 @@ export const SCENARIOS: readonly Scenario[] = [
     ],
   },
   {
+    name: 'a RabbitMQ in another namespace loses nodes, raises alarms and has dead letters',
+    series: {
+      'up{job="rabbitmq",namespace="shop",instance="x"}': level([0, 120]),
+      'up{job="rabbitmq",namespace="shop",instance="y"}': level([1, 120]),
+      'rabbitmq_unreachable_cluster_peers_count{namespace="shop",instance="y"}': level([1, 120]),
+      'rabbitmq_alarms_memory_used_watermark{namespace="shop",instance="y"}': level([1, 120]),
+      'rabbitmq_alarms_free_disk_space_watermark{namespace="shop",instance="y"}': level([1, 120]),
+      'rabbitmq_detailed_queue_messages{namespace="shop",queue="orders.dead-letter",instance="y"}': level([5, 120]),
+    },
+    firing: [[T + 30, [W]]],
+  },
+  {
     name: 'one of three brokers is down: a warning',
     series: {
       [broker('r1')]: level([1, 240]),

@@ -139,7 +139,7 @@ describe('the compose file', () => {
   })
 
   it('writes the URL of the webhook into the configuration of Alertmanager as it is, with its parameters', () => {
-    const url = 'https://example.org/hook?a=1&b=2%2F|c\\d'
+    const url = "https://example.org/hook?a=1&b=2%2F|c\\d&name=O'Brien"
     const script = z.array(z.string()).parse(compose.services.alertmanager?.entrypoint)[2] ?? ''
     const here = script
       .replaceAll('$$', '$')
@@ -150,7 +150,11 @@ describe('the compose file', () => {
       env: { ...process.env, ALERT_WEBHOOK_URL: url },
       encoding: 'utf8',
     })
-    expect([...written.matchAll(/url: '(.*?)'/g)].map(([, each]) => each)).toEqual([url, url, url])
+    expect([...written.matchAll(/url: '((?:[^']|'')*)'/g)].map(([, each]) => each?.replaceAll("''", "'"))).toEqual([
+      url,
+      url,
+      url,
+    ])
   })
 
   it('opens the API if API_KEYS is not set, supports a file of keys, and allows the host name producer by default', () => {

@@ -1,6 +1,7 @@
 // Adopts the Python suite's table inventory: converts FLOAT prices to DECIMAL as displayed, and text to utf8mb4 that compares byte for byte.
 import type { MigrationInterface, QueryRunner } from 'typeorm'
 import { z } from 'zod'
+import { errnoOf } from '../errors.ts'
 import { MigrationRefused } from '../migration-refused.ts'
 import { exactCollation } from './collation.ts'
 
@@ -11,6 +12,9 @@ const NAMED_MAX = 20
 
 const columns = z.array(z.object({ name: z.string(), type: z.string(), collation: z.string().nullable() }))
 const rows = z.array(z.object({ id: z.int(), sku: z.string().nullable(), price: z.string() }))
+
+/** MySQL keeps a column to which a generated column, a functional key or a default refers. MariaDB does not. */
+const DEPENDENT: ReadonlySet<number | undefined> = new Set([3108, 3837, 3766])
 
 /** Safe to run again after an interruption at any point, because it starts from the current state. */
 export class AdoptPythonInventory1764000000002 implements MigrationInterface {
@@ -72,6 +76,13 @@ async function convertPrices(runner: QueryRunner): Promise<void> {
     await runner.query(`ALTER TABLE inventory MODIFY COLUMN ${CONVERTED} DECIMAL(15,4) NULL`)
     await runner.query(
       `ALTER TABLE inventory DROP COLUMN price, CHANGE COLUMN ${CONVERTED} price DECIMAL(15,4) NULL AFTER label`,
+    )
+  } catch (error) {
+    if (!DEPENDENT.has(errnoOf(error))) throw error
+    await runner.query(`ALTER TABLE inventory DROP COLUMN ${CONVERTED}`)
+    const why = error instanceof Error ? error.message : String(error)
+    throw new MigrationRefused(
+      `the type of the column price of the table inventory must change: ${why} Drop what refers to it, migrate, and create it again`,
     )
   } finally {
     // A lost connection has released the lock already. The original error is the one to report.
