@@ -94,7 +94,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'refusals-forgotten',
     file: 'repository/src/inbox.ts',
-    edits: [{ find: 'if (hasId(command)) this.#fresh', replace: 'if (hasId(command) && error === null) this.#fresh' }],
+    edits: [{ find: 'if (hasId(command))\n', replace: 'if (hasId(command) && error === null)\n' }],
     mix: ['service kill'],
   },
   {
