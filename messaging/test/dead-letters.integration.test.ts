@@ -317,7 +317,9 @@ describe('dead letters', () => {
     it('loses nothing when the original queue is full, and reports that', async () => {
       await peer.deadLetter(10)
       await peer.channel.deleteQueue(QUEUE)
-      await peer.channel.assertQueue(QUEUE, { maxLength: 5, arguments: { 'x-overflow': 'reject-publish' } })
+      // A quorum queue lets a transaction exceed its limit.
+      const full = { 'x-queue-type': 'classic', 'x-overflow': 'reject-publish' }
+      await peer.channel.assertQueue(QUEUE, { maxLength: 5, arguments: full })
       const { left, maybeSent, stopped } = await desk.redrive(QUEUE, ALL)
       expect(stopped).toMatchObject({ trouble: 'unconfirmed', message: expect.stringContaining('limits its length') })
       expect(left + (await peer.depth(QUEUE))).toBeGreaterThanOrEqual(10)
