@@ -1,7 +1,6 @@
 // Jest projects: unit (quick, no servers), standalone (starts processes, keeps many sockets or takes long, but needs no
 // RabbitMQ and no MySQL), integration (one library or service on real servers), acceptance (the whole suite as processes),
-// faults (the same, while processes and servers fail), containers (the whole suite as containers), cluster (the whole
-// suite on Kubernetes).
+// containers (the whole suite as containers), cluster (the whole suite on Kubernetes).
 const swc = {
   jsc: { parser: { syntax: 'typescript' }, target: 'es2024' },
   module: { type: 'es6' },
@@ -26,8 +25,7 @@ export default {
     project('unit', ['<rootDir>/*/test/**/*.unit.test.ts']),
     project('standalone', ['<rootDir>/*/test/**/*.standalone.test.ts']),
     project('integration', ['<rootDir>/*/test/**/*.integration.test.ts']),
-    project('acceptance', ['<rootDir>/acceptance/test/!(faults)/**/*.acceptance.test.ts']),
-    project('faults', ['<rootDir>/acceptance/test/faults/*.acceptance.test.ts']),
+    project('acceptance', ['<rootDir>/acceptance/test/**/*.acceptance.test.ts']),
     project('containers', ['<rootDir>/acceptance/test/**/*.containers.test.ts']),
     project('cluster', ['<rootDir>/acceptance/test/**/*.cluster.test.ts']),
   ],
