@@ -32,6 +32,11 @@ const noting = (seen: string[]) => async (deliveries: readonly Delivery<{ text: 
   seen.push(...deliveries.map(({ body }) => body.text))
   return deliveries.map(applied)
 }
+/** Answers every query with `[1]` and records its body. */
+const answering = (asked: unknown[]) => async (deliveries: readonly Delivery[]) => {
+  asked.push(...deliveries.map(({ body }) => body))
+  return deliveries.map(() => ({ kind: 'answered' as const, body: Buffer.from('[1]'), headers: {} }))
+}
 const config = consumerEnvironment.parse({ CONSUMER_RETRY_MOST_MS: '50' })
 
 export function describeBroker(name: string, start: () => Promise<Harness>): void {
@@ -317,14 +322,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
 
     it('does not run the handler for a query without a reply address, and continues', async () => {
       const asked: unknown[] = []
-      await consumer.consume(
-        answers,
-        async (deliveries) => {
-          asked.push(...deliveries.map(({ body }) => body))
-          return deliveries.map(() => ({ kind: 'answered', body: Buffer.from('[1]'), headers: {} }))
-        },
-        config,
-      )
+      await consumer.consume(answers, answering(asked), config)
       await harness.put({ queue: answers.queue, content: Buffer.from('["no reply address"]'), properties: {} })
       expect((await producer.requester.request(answers, ['next'], { deadlineMs: 5_000 })).body()).toEqual([1])
       expect(asked).toEqual([['next']])
@@ -345,14 +343,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       // The broker counts from the arrival of the query, so it drops it a little later.
       await new Promise((resolve) => setTimeout(resolve, 1_000))
       const asked: unknown[] = []
-      await consumer.consume(
-        answers,
-        async (deliveries) => {
-          asked.push(...deliveries.map(({ body }) => body))
-          return deliveries.map(() => ({ kind: 'answered', body: Buffer.from('[1]'), headers: {} }))
-        },
-        config,
-      )
+      await consumer.consume(answers, answering(asked), config)
       await producer.requester.request(answers, 'in time', { deadlineMs: 5_000 })
       expect(asked).toEqual(['in time'])
     })

@@ -321,7 +321,7 @@ describe('dead letters', () => {
       const full = { 'x-queue-type': 'classic', 'x-overflow': 'reject-publish' }
       await peer.channel.assertQueue(QUEUE, { maxLength: 5, arguments: full })
       const { left, maybeSent, stopped } = await desk.redrive(QUEUE, ALL)
-      expect(stopped).toMatchObject({ trouble: 'unconfirmed', message: expect.stringContaining('limits its length') })
+      expect(stopped).toMatchObject({ trouble: 'unconfirmed', message: expect.stringContaining('it is full') })
       expect(left + (await peer.depth(QUEUE))).toBeGreaterThanOrEqual(10)
       expect(maybeSent).toBeGreaterThanOrEqual(10 - left)
       await peer.channel.deleteQueue(QUEUE)

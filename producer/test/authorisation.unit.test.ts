@@ -1,11 +1,13 @@
 // Authorisation: requests without a key, with a wrong key or without the scope, and the paths that are closed without API_KEYS.
 import { createHash } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
-import { readKeys } from '../src/http/api-keys.ts'
-import { SCOPE_OF } from '../src/http/authorisation.ts'
+import { type ApiKey, readKeys } from '../src/http/api-keys.ts'
+import { authenticate, authorise, SCOPE_OF } from '../src/http/authorisation.ts'
+import { limitsOf } from '../src/http/limits.ts'
 import { createApp } from '../src/producer.ts'
-import { apple, appUnderTest } from './app-under-test.ts'
+import { apple, appUnderTest, failing } from './app-under-test.ts'
 
 const sha256 = (key: string) => createHash('sha256').update(key).digest('hex')
 const KEYS = ['read', 'write', 'admin'].map((scope) => `${scope}er ${scope} ${sha256(`key-${scope}`)}`).join('\n')
@@ -123,6 +125,37 @@ describe('the API with API_KEYS', () => {
     keys = readKeys(line('new')).keys
     expect(await statuses()).toEqual([401, 200])
   })
+
+  it('limits the requests in flight of a key that was added while the API was open', async () => {
+    const { config, service } = appUnderTest()
+    let keys: readonly ApiKey[] | undefined
+    const confirmed = Promise.withResolvers<{ messageId: string }>()
+    const broker = { ...failing(new Error('not used')), publisher: { publish: () => confirmed.promise } }
+    const limits = { ...limitsOf(config), requestsMaxEach: 1 }
+    const app = createApp({ broker, config, service, limits, keysNow: () => keys })
+    keys = readKeys(`shop read ${sha256('key')}`).keys
+    const ask = () => request(app).get('/healthcheck').set('X-API-Key', 'key')
+    const first = ask().then(({ status }) => status)
+    // The first request in flight is the one that reached the server first.
+    const second = ask().then(({ status }) => status)
+    expect(await Promise.race([first, second])).toBe(503)
+    confirmed.resolve({ messageId: 'm' })
+    expect((await Promise.all([first, second])).sort()).toEqual([200, 503])
+  })
+})
+
+describe('a path without a scope', () => {
+  it.each([undefined, readKeys(KEYS).keys])(
+    'never reaches the router, which might understand it differently',
+    async (keys) => {
+      const [identify, permit] = [authenticate(() => keys), authorise(() => keys)]
+      const server = (asked: IncomingMessage, response: ServerResponse) => {
+        if (identify(asked, response) && permit(asked, response)) response.end('routed')
+      }
+      const ask = async (path: string) => (await request(server).post(path).set('X-API-Key', 'key-write')).status
+      expect([await ask('/create_item'), await ask('/create_item%23'), await ask('/nothing')]).toEqual([200, 404, 404])
+    },
+  )
 })
 
 describe('the API without API_KEYS', () => {

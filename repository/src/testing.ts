@@ -154,7 +154,7 @@ class Stock {
   ): Verdict | 'reused' | undefined {
     if (messageId === undefined) return undefined
     const verdictAfter = (number: number) => this.#verdicts.get(`${operation} ${number} ${messageId}`)
-    const all = Array.from({ length: REDRIVES_MAX + 1 }, (_, number) => verdictAfter(number))
+    const all = Array.from({ length: Math.max(REDRIVES_MAX, redrives) + 1 }, (_, number) => verdictAfter(number))
     const verdict = all.find((each) => each?.error === null) ?? verdictAfter(redrives)
     if (verdict === undefined) return undefined
     return verdict.fingerprint === fingerprint ? verdict : 'reused'

@@ -125,7 +125,7 @@ export class SimulatedDatabase {
       const key = `${number} ${messageId}`
       return seen.get(key) ?? this.#verdicts.get(key)
     }
-    for (let number = 0; number <= REDRIVES_MAX; number += 1) {
+    for (let number = 0; number <= Math.max(REDRIVES_MAX, redrives); number += 1) {
       const verdict = verdictAfter(number)
       if (verdict !== undefined && verdict.error === undefined) return verdict
     }

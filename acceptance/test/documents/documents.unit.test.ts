@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
+import { ADJUSTMENT_REFUSALS, REFUSALS } from '../../../repository/src/contract.ts'
 import { mutations } from '../../faults/mutations.ts'
 import { anchors, codeBlocks, documents, ROOT } from './documents.ts'
 
@@ -93,6 +94,15 @@ describe('docs/testing-consumers.md', () => {
       const [, file = ''] = /^\/\/ (\S+\.ts)\n/.exec(block) ?? []
       expect(read(file)).toContain(block.slice(block.indexOf('\n') + 1))
     }
+  })
+})
+
+describe('docs/dead-letters.md', () => {
+  it('lists each reason for which a consumer refuses a message', () => {
+    const reasons = read('docs/dead-letters.md').matchAll(/^\| ((?:`[\w-]+`(?:, )?)+) \|/gm)
+    const listed = [...reasons].flatMap(([, cell = '']) => [...cell.matchAll(/`([^`]+)`/g)].map(([, reason]) => reason))
+    const ofMessages = ['not-json', 'invalid', 'too-large', 'handler-failed', 'message-id-reused', 'no-message-id']
+    expect(listed).toEqual(expect.arrayContaining([...REFUSALS, ...ADJUSTMENT_REFUSALS, ...ofMessages]))
   })
 })
 

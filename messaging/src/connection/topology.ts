@@ -77,7 +77,11 @@ export async function countsOf(
  * @throws Misconfigured if the queue has other properties (406) or we may not declare it (403). The broker then closes the
  * channel.
  */
-export async function ensureQueue(channel: Channel, queue: string, mode: RabbitmqConfig['topology']): Promise<void> {
+export async function ensureQueue(
+  channel: Pick<Channel, 'assertQueue' | 'checkQueue'>,
+  queue: string,
+  mode: RabbitmqConfig['topology'],
+): Promise<void> {
   if (mode === 'none') return
   try {
     if (mode === 'declare') await channel.assertQueue(queue, { durable: true })

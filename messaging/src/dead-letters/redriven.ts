@@ -218,7 +218,10 @@ class RabbitmqRepublisher implements Republisher {
     const ended = this.#channel && channelEnd(this.#channel)
     const reason = explained(this.#queue, ended ?? error)
     if (REJECTED.test(reason.message))
-      return new DeadLettersUnavailable('unconfirmed', `${this.#queue} rejects messages: a policy limits its length`)
+      return new DeadLettersUnavailable(
+        'unconfirmed',
+        `${this.#queue} rejects messages: its length is limited, and it is full`,
+      )
     if (reason.trouble === 'no-queue') return this.#unroutable()
     if (ended !== undefined || reason === error) return reason
     const blocked = this.#connection?.blocked

@@ -99,9 +99,9 @@ export function writeState(directory: string, value: State): void {
 /** Creates the directory, or changes its mode, so that other users cannot enter it. */
 export function makePrivate(directory: string): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
-  // mkdir does not change the mode of an existing directory, and applies the umask.
   if ((statSync(directory).mode & STICKY) !== 0)
     throw new ServersUnavailable(`${directory} is shared by all users: choose a directory in it`)
+  // mkdir does not change the mode of an existing directory, and applies the umask.
   chmodSync(directory, 0o700)
 }
 
