@@ -1,5 +1,5 @@
 // The environment that `npm run up` passes to docker compose. On loopback, it exposes no more than `docker compose up`.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
@@ -8,21 +8,15 @@ import { composeEnvironment, composeUp, suiteMode } from '../src/suite/compose-s
 import { type SuiteState, writeState } from '../src/suite/state.ts'
 
 describe('the mode of a suite', () => {
-  const PATH = process.env.PATH
   let folder = ''
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'ims-mode-'))
-    // A Docker engine that responds.
-    writeFileSync(join(folder, 'docker'), '#!/bin/sh\nexit 0\n', { mode: 0o755 })
-    process.env.PATH = `${folder}:${PATH}`
   })
-  afterEach(() => {
-    process.env.PATH = PATH
-    rmSync(folder, { recursive: true })
-  })
+  afterEach(() => rmSync(folder, { recursive: true }))
+  const mode = () => suiteMode({}, folder, async () => true)
 
   it('is docker when an engine responds, but not while a suite on external servers runs in the directory', async () => {
-    expect(await suiteMode({}, folder)).toBe('docker')
+    expect(await mode()).toBe('docker')
     const supervisor = identify(process.pid)
     if (supervisor === undefined) throw new Error('this process has no start time')
     const external = {
@@ -35,9 +29,9 @@ describe('the mode of a suite', () => {
       services: [],
     } satisfies Omit<SuiteState, 'supervisor'>
     writeState(folder, { supervisor, ...external })
-    expect(await suiteMode({}, folder)).toBe('local')
+    expect(await mode()).toBe('local')
     writeState(folder, { supervisor: { pid: supervisor.pid, started: 'another time' }, ...external })
-    expect(await suiteMode({}, folder)).toBe('docker')
+    expect(await mode()).toBe('docker')
   })
 })
 

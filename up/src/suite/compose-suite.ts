@@ -20,18 +20,24 @@ const ASKED_WITHIN_MS = 15_000
 const ENDS_BY_ITSELF = ['accounts', 'migrate']
 
 /**
- * Selects how the suite runs. The first matching rule applies: the mode that the environment sets; processes if a local
- * suite has data; docker compose if an engine and compose respond; otherwise processes.
+ * Selects how the suite runs. The first matching rule applies: the mode that the environment sets; processes if one of the
+ * suite's processes runs, or a local suite has data; docker compose if an engine and compose respond; otherwise processes.
  */
-export async function suiteMode(environment: NodeJS.ProcessEnv, directory: string): Promise<Mode> {
+export async function suiteMode(
+  environment: NodeJS.ProcessEnv,
+  directory: string,
+  hasCompose: () => Promise<boolean> = composeAnswers,
+): Promise<Mode> {
   const forced = modeByEnvironment(environment)
   if (forced !== undefined) return forced
   // A suite on external servers has no data here, and another terminal may not have its variables.
   if (runsAsProcesses(directory)) return 'local'
   if (existsSync(join(directory, 'servers', 'servers.json'))) return 'local'
-  const hasCompose = (await dockerAnswers()) && (await succeeds('docker', ['compose', 'version'], ASKED_WITHIN_MS))
-  return hasCompose ? 'docker' : 'local'
+  return (await hasCompose()) ? 'docker' : 'local'
 }
+
+const composeAnswers = async (): Promise<boolean> =>
+  (await dockerAnswers()) && (await succeeds('docker', ['compose', 'version'], ASKED_WITHIN_MS))
 
 function runsAsProcesses(directory: string): boolean {
   const state = readState(directory)
